@@ -1,0 +1,263 @@
+"""The HTTP border: routes that know their contract, one guard, bodies that are checked.
+
+A contract is one of the HTTP APIs that clients were written against. It says how its
+errors look; the guard finds the contract by the route, so that two contracts can share
+a path prefix.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import structlog
+from aiohttp import hdrs, web
+from pydantic import BaseModel, ValidationError
+
+from service.logs import request_id
+from sessions.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    ScenewrightError,
+    Stopping,
+    UnsupportedByModel,
+)
+from sessions.store import StoreUnavailable
+
+_log = structlog.get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Body = TypeVar("Body", bound=BaseModel)
+
+_REQUEST_ID = "X-Request-ID"
+#: answered by the thousand; only their errors are worth a line
+_QUIET = frozenset({"GET", "HEAD"})
+_GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """An error on its way to a client, before it has any contract's shape."""
+
+    status: int
+    message: str  #: one sentence
+    detail: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """One HTTP API: its name, the paths it owns, and how its errors look."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    render_problem: Callable[[Problem], web.Response]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One line of the route table."""
+
+    method: str
+    path: str
+    handler: Handler
+    contract: Contract
+
+
+class BadRequest(Exception):
+    """Raised by a handler for what is wrong with HTTP itself rather than with the wish."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+
+#: the first match counts
+_STATUS: tuple[tuple[type[ScenewrightError], HTTPStatus], ...] = (
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (UnsupportedByModel, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (InvalidInput, HTTPStatus.BAD_REQUEST),
+    (Stopping, HTTPStatus.SERVICE_UNAVAILABLE),
+    (ScenewrightError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+_UNAVAILABLE = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    message="The database cannot be used at the moment; try again",
+    detail={"code": "unavailable"},
+    headers={hdrs.RETRY_AFTER: "2"},
+)
+_INTERNAL = Problem(
+    status=HTTPStatus.INTERNAL_SERVER_ERROR,
+    message="Something went wrong inside the server; its log has the details",
+    detail={"code": "internal"},
+)
+
+
+class Guard:
+    """Answers every request in the shape of its contract, whatever happens inside."""
+
+    def __init__(self, routes: Iterable[Route], fallback: Contract, names: Iterable[str]) -> None:
+        self._names = frozenset({"localhost", "127.0.0.1", "[::1]", *names})
+        self._by_handler = {route.handler: route.contract for route in routes}
+        self._fallback = fallback
+        contracts = {*self._by_handler.values(), fallback}
+        self._by_prefix = sorted(
+            ((prefix, contract) for contract in contracts for prefix in contract.prefixes),
+            key=lambda item: -len(item[0]),
+        )
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        name = _request_id(request)
+        request_id.set(name)  # never reset: a connection's next request puts its own
+        started = time.perf_counter()
+        try:
+            self._check_names(request)
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001 - the border: whatever breaks, the client gets a plain answer
+            response = self._refusal(request, error)
+        if not response.prepared:
+            response.headers[_REQUEST_ID] = name
+            response.headers["X-Content-Type-Options"] = "nosniff"
+        if request.method not in _QUIET or response.status >= HTTPStatus.BAD_REQUEST:
+            _log.info(
+                "http",
+                method=request.method,
+                path=request.rel_url.raw_path[:200],
+                status=response.status,
+                ms=round((time.perf_counter() - started) * 1000, 1),
+            )
+        return response
+
+    def _check_names(self, request: web.Request) -> None:
+        """Refuse requests that a foreign web page has made, or made possible by DNS rebinding."""
+        if not self._ours(request.host):
+            raise BadRequest(_foreign("this server does not answer to the name in Host"))
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and request.method not in _QUIET and not self._ours(origin.partition("//")[2]):
+            raise BadRequest(_foreign("requests from pages of other sites are refused"))
+
+    def _ours(self, host: str) -> bool:
+        name, _, port = host.rpartition(":")
+        return (name if port.isdigit() else host).lower() in self._names
+
+    def _refusal(self, request: web.Request, error: Exception) -> web.Response:
+        """The error in the shape of the route's contract."""
+        match error:
+            case BadRequest(problem=problem):
+                pass
+            case ScenewrightError():
+                problem = _problem(error)
+            case StoreUnavailable():
+                _log.warning("store.unavailable", reason=str(error))
+                problem = _UNAVAILABLE
+            case web.HTTPException(status=status) if status >= HTTPStatus.BAD_REQUEST:
+                problem = _http_problem(error)
+            case web.HTTPException():
+                raise error
+            case _:
+                _log.error("http.broke", path=request.rel_url.raw_path[:200], exc_info=error)
+                problem = _INTERNAL
+        response = self._contract(request).render_problem(problem)
+        response.headers.update(problem.headers)
+        return response
+
+    def _contract(self, request: web.Request) -> Contract:
+        found = self._by_handler.get(request.match_info.handler)
+        if found is None:  # no such path or method: whose clients would ask here?
+            matching = (item for prefix, item in self._by_prefix if request.path.startswith(prefix))
+            found = next(matching, self._fallback)
+        return found
+
+
+def _foreign(reason: str) -> Problem:
+    return Problem(
+        status=HTTPStatus.FORBIDDEN,
+        message=f"Refused: {reason}; allowed names are set with server.names",
+        detail={"code": "foreign"},
+    )
+
+
+def _request_id(request: web.Request) -> str:
+    """The client's own id if it is a sane one, else a new one."""
+    asked = request.headers.get(_REQUEST_ID)
+    if asked is not None and _GOOD_REQUEST_ID.fullmatch(asked):
+        return asked
+    return f"{random.getrandbits(128):032x}"
+
+
+def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
+    """Put the route table into the application; GET answers HEAD too."""
+    for route in routes:
+        if route.method == hdrs.METH_GET:
+            app.router.add_get(route.path, route.handler)
+        else:
+            app.router.add_route(route.method, route.path, route.handler)
+
+
+async def read_json(request: web.Request, shape: type[Body]) -> Body:
+    """The request's JSON body as ``shape``. Raises ``BadRequest``: 400, 413, 415 or 422."""
+    if request.content_type != "application/json":
+        raise BadRequest(
+            Problem(
+                status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                message="Send the body as JSON, with Content-Type: application/json",
+            )
+        )
+    limit = request.client_max_size
+    if request.content_length is not None and request.content_length > limit:
+        raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=request.content_length)
+    try:
+        return shape.model_validate_json(await request.read())
+    except web.RequestPayloadError:
+        raise BadRequest(
+            Problem(status=HTTPStatus.BAD_REQUEST, message="The body cannot be read: its encoding is broken")
+        ) from None
+    except ValidationError as error:
+        raise BadRequest(_validation_problem(error)) from None
+
+
+def _validation_problem(error: ValidationError) -> Problem:
+    items = error.errors(include_url=False, include_input=False, include_context=False)
+    if any(item["type"] == "json_invalid" for item in items):
+        return Problem(status=HTTPStatus.BAD_REQUEST, message="The body is not valid JSON")
+    fields = [
+        {"field": ".".join(map(str, item["loc"])), "problem": item["msg"].removeprefix("Value error, ")}
+        for item in items[:20]
+    ]
+    first = fields[0]
+    where = f"{first['field']}: " if first["field"] else ""
+    return Problem(
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        message=f"The request is not valid: {where}{first['problem']}",
+        detail={"code": "invalid", "fields": fields},
+    )
+
+
+def _problem(error: ScenewrightError) -> Problem:
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    headers: dict[str, str] = {hdrs.RETRY_AFTER: "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    detail = {"code": error.code, **error.details}
+    return Problem(status=status, message=error.message, detail=detail, headers=headers)
+
+
+def _http_problem(error: web.HTTPException) -> Problem:
+    """An error of aiohttp's own: unknown path or method, body too large, and the like."""
+    sentences = {
+        HTTPStatus.NOT_FOUND: "There is nothing at this address",
+        HTTPStatus.METHOD_NOT_ALLOWED: "This address does not answer to this method",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large",
+    }
+    kept = (hdrs.ALLOW, hdrs.RETRY_AFTER, hdrs.CONTENT_RANGE, hdrs.WWW_AUTHENTICATE)
+    return Problem(
+        status=error.status,
+        message=sentences.get(HTTPStatus(error.status), error.reason),
+        headers={str(name): error.headers[name] for name in kept if name in error.headers},
+    )

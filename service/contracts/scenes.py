@@ -1,0 +1,261 @@
+"""The scenes contract (document 002): sessions, descriptions, four scenes, regeneration.
+
+Errors are ``{"success": false, "error": sentence, "detail": object or null}``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from service.contracts import scenes_views as views
+from service.contracts.base import Contract, Problem, Route, read_json
+from service.contracts.scenes_bodies import (
+    NewSession,
+    RegenerateScene,
+    RewriteDescription,
+    SceneEdit,
+    SessionReference,
+    StartGeneration,
+)
+from service.studio import Studio
+from sessions.errors import InvalidInput, SceneError
+from sessions.model import Scenario, SceneState, Session
+
+#: sessions on one page of the list
+_PAGE = 50
+
+#: longest time a status request may wait for a change, in seconds
+_LONGEST_WAIT = 60
+
+#: more digits than any number that is asked for
+_DIGITS = 12
+
+
+def _render_problem(problem: Problem) -> web.Response:
+    body = {"success": False, "error": problem.message, "detail": problem.detail}
+    return web.json_response(body, status=problem.status)
+
+
+CONTRACT = Contract(
+    name="scenes",
+    prefixes=("/api/session", "/api/scenes", "/api/videos", "/outputs"),
+    render_problem=_render_problem,
+)
+
+
+class ScenesContract:
+    """Handlers of the contract."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    def routes(self) -> list[Route]:
+        table: Sequence[tuple[str, str, Any]] = (
+            ("POST", "/api/session/create", self.create_session),
+            ("GET", "/api/sessions", self.list_sessions),
+            ("GET", "/api/session/{session_id}", self.get_session),
+            ("PUT", "/api/session/{session_id}/scenes/{scenario}", self.edit_description),
+            ("POST", "/api/session/{session_id}/approve", self.approve_all),
+            ("POST", "/api/session/{session_id}/scenes/{scenario}/approve", self.approve_one),
+            ("POST", "/api/scenes/generate-descriptions", self.write_descriptions),
+            ("POST", "/api/scenes/regenerate-description", self.rewrite_description),
+            ("POST", "/api/videos/generate-scenes", self.generate_scenes),
+            ("GET", "/api/videos/status/{job_id}", self.status),
+            ("POST", "/api/videos/regenerate-scene", self.regenerate_scene),
+        )
+        return [
+            Route(method=method, path=path, handler=handler, contract=CONTRACT)
+            for method, path, handler in table
+        ]
+
+    # ------------------------------------------------------------------ sessions
+
+    async def create_session(self, request: web.Request) -> web.Response:
+        body = await read_json(request, NewSession)
+        session = await self._studio.create_session(body.brief(), body.descriptions())
+        return _json(await self._session_view(session, message="Session created"))
+
+    async def list_sessions(self, request: web.Request) -> web.Response:
+        limit = _whole(request, "limit", default=_PAGE, most=200)
+        offset = _whole(request, "offset", default=0, most=10**9)
+        found, total = await self._studio.sessions(limit=limit, offset=offset)
+        listed = [views.session_line(session) for session in found]
+        return _json({"success": True, "sessions": listed, "total": total, "limit": limit, "offset": offset})
+
+    async def get_session(self, request: web.Request) -> web.Response:
+        session = await self._studio.session(request.match_info["session_id"])
+        return _json(await self._session_view(session))
+
+    # ------------------------------------------------------------------ descriptions
+
+    async def edit_description(self, request: web.Request) -> web.Response:
+        scenario = _scenario(request.match_info["scenario"])
+        body = await read_json(request, SceneEdit)
+        session_id = request.match_info["session_id"]
+        edited = await self._studio.edit_description(session_id, scenario, body.changes())
+        return _json({"success": True, "session_id": session_id, "scene": views.description(edited)})
+
+    async def approve_all(self, request: web.Request) -> web.Response:
+        session = await self._studio.approve(request.match_info["session_id"], tuple(Scenario))
+        return _json(await self._session_view(session, message="All scene descriptions approved"))
+
+    async def approve_one(self, request: web.Request) -> web.Response:
+        scenario = _scenario(request.match_info["scenario"])
+        session = await self._studio.approve(request.match_info["session_id"], (scenario,))
+        scene = views.description(session.descriptions[scenario])
+        return _json({"success": True, "session_id": session.id, "scene": scene})
+
+    async def write_descriptions(self, request: web.Request) -> web.Response:
+        body = await read_json(request, SessionReference)
+        session = await self._studio.write_descriptions(body.session_id)
+        return _json(
+            await self._session_view(session, message="Scene descriptions written; approve them next")
+        )
+
+    async def rewrite_description(self, request: web.Request) -> web.Response:
+        body = await read_json(request, RewriteDescription)
+        scenario = _scenario(body.scenario)
+        session = await self._studio.rewrite_description(body.session_id, scenario, body.instructions)
+        scene = views.description(session.descriptions[scenario])
+        return _json({"success": True, "session_id": session.id, "scene": scene})
+
+    # ------------------------------------------------------------------ videos
+
+    async def generate_scenes(self, request: web.Request) -> web.Response:
+        body = await read_json(request, StartGeneration)
+        if body.session_id is None:
+            every = tuple(Scenario)
+            session = await self._studio.session_of(body.descriptions(), every)
+            session_id, ticket = session.id, await self._studio.film(session, every)
+        else:
+            session_id, ticket = body.session_id, await self._studio.generate(body.session_id)
+        return _json(
+            {
+                "success": True,
+                "message": f"Video generation started for {ticket.scenes} scenes",
+                "job_id": ticket.job_id,
+                "session_id": session_id,
+                "status_url": views.status_url(ticket.job_id),
+                "joined": ticket.joined,
+                "provider": self._studio.provider,
+            }
+        )
+
+    async def status(self, request: web.Request) -> web.Response:
+        """The hot path: bytes from memory, 304 if the client has them; ``?wait=`` for what it has not."""
+        job_id = request.match_info["job_id"]
+        job = self._studio.live_job(job_id) or await self._studio.job(job_id)
+        rendered = job.rendered(views.job_status)
+        known = ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
+        if request.query_string and (not known or _matches(known, rendered.etag)):
+            patience = _whole(request, "wait", default=0, most=_LONGEST_WAIT)
+            rendered = (await self._studio.newer(job, patience)).rendered(views.job_status)
+        headers: dict[str, str] = {hdrs.ETAG: rendered.etag, hdrs.CACHE_CONTROL: "no-cache"}
+        if known and _matches(known, rendered.etag):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return web.Response(body=rendered.body, content_type="application/json", headers=headers)
+
+    async def regenerate_scene(self, request: web.Request) -> web.Response:
+        body = await read_json(request, RegenerateScene)
+        scenario = _scenario(body.scenario)
+        if body.session_id is None:
+            session = await self._studio.session_of([body.description(scenario)], [scenario])
+            session_id, ticket = session.id, await self._studio.film(session, [scenario])
+        else:
+            session_id, ticket = body.session_id, await self._studio.regenerate(body.session_id, scenario)
+        if _wants_no_waiting(request):
+            return _accepted(request, session_id, scenario, ticket.job_id)
+        scene = await self._studio.finished_scene(ticket.job_id, scenario)
+        if scene.state is not SceneState.SUCCEEDED:
+            raise _not_regenerated(views.scene_problem(scene), scenario, ticket.job_id)
+        return _json(
+            {
+                "success": True,
+                "message": f"Video regenerated successfully for {scenario}",
+                "video_url": views.video_url(scene.file),
+                "scenario": scenario.value,
+                "session_id": session_id,
+                "job_id": ticket.job_id,
+                "take": scene.take,
+                "provider": scene.provider,
+            }
+        )
+
+    # ------------------------------------------------------------------ helpers
+
+    async def _session_view(self, session: Session, **extra: Any) -> dict[str, Any]:
+        jobs = await self._studio.jobs_of(session.id)
+        return {"success": True, **extra, **views.session(session, jobs, self._studio.provider)}
+
+
+def _json(body: Any) -> web.Response:
+    return web.json_response(body, dumps=_dumps)
+
+
+def _dumps(body: Any) -> str:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+def _scenario(name: str) -> Scenario:
+    try:
+        return Scenario(name)
+    except ValueError:
+        names = [scenario.value for scenario in Scenario]
+        raise InvalidInput(
+            f"There is no scenario {name[:40]!r}; use {', '.join(names)}",
+            details={"field": "scenario", "allowed": names},
+        ) from None
+
+
+def _whole(request: web.Request, name: str, *, default: int, most: int) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or int(text) > most:
+        raise InvalidInput(f"{name} must be a whole number from 0 to {most}", details={"field": name})
+    return int(text)
+
+
+def _matches(header: str, etag: str) -> bool:
+    """``If-None-Match``, compared weakly (RFC 9110, 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return tags == ["*"] or etag in tags
+
+
+def _wants_no_waiting(request: web.Request) -> bool:
+    """``Prefer: respond-async``, or ``?async=1`` for those who cannot set headers."""
+    return _prefers_no_waiting(request) or request.query.get("async") in ("1", "true")
+
+
+def _prefers_no_waiting(request: web.Request) -> bool:
+    """RFC 7240."""
+    preferences = ",".join(request.headers.getall("Prefer", [])).replace(";", ",").split(",")
+    return "respond-async" in (item.strip().lower() for item in preferences)
+
+
+def _accepted(request: web.Request, session_id: str, scenario: Scenario, job_id: str) -> web.Response:
+    body = {
+        "success": True,
+        "message": f"Video regeneration started for {scenario}",
+        "job_id": job_id,
+        "scenario": scenario.value,
+        "session_id": session_id,
+        "status_url": views.status_url(job_id),
+    }
+    headers: dict[str, str] = {hdrs.LOCATION: views.status_url(job_id)}
+    if _prefers_no_waiting(request):
+        headers["Preference-Applied"] = "respond-async"
+    return web.json_response(body, status=HTTPStatus.ACCEPTED, headers=headers)
+
+
+def _not_regenerated(problem: dict[str, Any], scenario: Scenario, job_id: str) -> SceneError:
+    return SceneError(
+        f"Video for {scenario} was not regenerated: {problem['error']}",
+        code=problem["error_code"],
+        details={"scenario": scenario.value, "job_id": job_id, "retryable": problem["retryable"]},
+    )

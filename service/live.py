@@ -1,0 +1,112 @@
+"""The latest snapshot of each job, in memory, as ready bytes; and who waits for it to change.
+
+What is here is on disk already: the runner writes first and shows afterwards. A poll is
+answered without SQL and, while nothing changes, without serialising anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from hashlib import blake2b
+
+from sessions.errors import Stopping
+from sessions.model import Job, JobSnapshot, Scene
+
+#: closed jobs kept ready; the store has them all
+_CLOSED_KEPT = 5000
+
+Render = Callable[[JobSnapshot], bytes]
+
+
+class Rendered:
+    """Bytes of one snapshot in one contract's words."""
+
+    __slots__ = ("body", "etag")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        #: entity tag, quoted; the same content has the same one after a restart
+        self.etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+
+
+class LiveJob:
+    """One snapshot; replaced, never changed."""
+
+    __slots__ = ("_rendered", "changed", "snapshot")
+
+    def __init__(self, snapshot: JobSnapshot) -> None:
+        self.snapshot = snapshot
+        self.changed = asyncio.Event()  #: set when a newer snapshot has taken this one's place
+        self._rendered: dict[Hashable, Rendered] = {}
+
+    def rendered(self, render: Render) -> Rendered:
+        """The snapshot by ``render``, which runs once for it."""
+        found = self._rendered.get(render)
+        if found is None:
+            found = self._rendered[render] = Rendered(render(self.snapshot))
+        return found
+
+
+class Live:
+    """All jobs that move, and those closed last."""
+
+    def __init__(self) -> None:
+        self._moving: dict[str, LiveJob] = {}
+        self._closed: OrderedDict[str, LiveJob] = OrderedDict()
+        self._stopping = False
+
+    def get(self, job_id: str) -> LiveJob | None:
+        return self._moving.get(job_id) or self._closed.get(job_id)
+
+    def add(self, snapshot: JobSnapshot) -> LiveJob:
+        """Take in a snapshot from the store, unless a newer one is here already."""
+        return self.get(snapshot.job.id) or self._put(snapshot)
+
+    def correct(self, snapshot: JobSnapshot) -> None:
+        """Put what the store says in place of what was shown. Only while nobody works on the job."""
+        known = self.get(snapshot.job.id)
+        if known is None or known.snapshot != snapshot:
+            self._put(snapshot)
+            if known is not None:
+                known.changed.set()
+
+    def show(self, job: Job, scene: Scene) -> None:
+        """A transition is on disk: let everybody see it."""
+        known = self.get(job.id)
+        assert known is not None, "a job that runs has been taken in"
+        scenes = tuple(scene if other.id == scene.id else other for other in known.snapshot.scenes)
+        # A closed job stays closed, in whatever order news of it arrive.
+        job = known.snapshot.job if known.snapshot.job.closed else job
+        self._put(replace(known.snapshot, job=job, scenes=scenes))
+        known.changed.set()
+
+    async def until(self, job_id: str, reached: Callable[[JobSnapshot], bool]) -> JobSnapshot:
+        """Wait until a snapshot of a known job satisfies ``reached``. Raises ``Stopping``."""
+        while True:
+            job = self.get(job_id)
+            assert job is not None, "callers wait for jobs that they have seen"
+            if reached(job.snapshot):
+                return job.snapshot
+            if self._stopping:
+                raise Stopping
+            await job.changed.wait()
+
+    def stop(self) -> None:
+        """Send all who wait home; the jobs go on after the next start."""
+        self._stopping = True
+        for job in self._moving.values():
+            job.changed.set()
+
+    def _put(self, snapshot: JobSnapshot) -> LiveJob:
+        job = LiveJob(snapshot)
+        if snapshot.job.closed:
+            self._moving.pop(snapshot.job.id, None)
+            self._closed[snapshot.job.id] = job
+            if len(self._closed) > _CLOSED_KEPT:
+                self._closed.popitem(last=False)
+        else:
+            self._moving[snapshot.job.id] = job
+        return job

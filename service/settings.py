@@ -1,0 +1,276 @@
+"""Settings: config.toml < the user's own file < environment < arguments. Read once, at start.
+
+The packaged ``config.toml`` holds every default, so no default stands twice. Names of
+environment variables are ``SCENEWRIGHT_<SECTION>__<KEY>``; ``RUNWARE_API_KEY`` is
+understood too, as Runware's own tools do.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from sessions.errors import ConfigError
+
+_PREFIX = "SCENEWRIGHT_"
+#: names a file to read; not a setting itself
+_CONFIG_VARIABLE = "SCENEWRIGHT_CONFIG"
+
+ProviderName = Literal["local", "runware"]
+Positive = Annotated[float, Field(gt=0)]
+Side = Annotated[int, Field(ge=128, le=4096, multiple_of=2)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(_Section):
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    names: tuple[str, ...]
+    body_limit_kib: Annotated[int, Field(ge=1, le=65536)]
+    shutdown_seconds: Annotated[float, Field(ge=0, le=60)]
+
+
+class DatabaseSettings(_Section):
+    url: str
+
+
+class OutputsSettings(_Section):
+    dir: Path
+
+
+class LogSettings(_Section):
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["auto", "console", "json"]
+
+
+class DownloadsSettings(_Section):
+    give_up_seconds: Annotated[float, Field(ge=0)]
+    attempts: Annotated[int, Field(ge=1, le=100)]
+    pause_seconds: Positive
+    stall_seconds: Positive
+    limit_mib: Annotated[int, Field(ge=1)]
+
+
+class LocalSettings(_Section):
+    default_model: str
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"]
+    workers: Annotated[int, Field(ge=0, le=256)]
+
+
+class RunwareSettings(_Section):
+    ws_url: Annotated[str, Field(pattern=r"^wss?://")]
+    http_url: Annotated[str, Field(pattern=r"^https?://")]
+    api_key: SecretStr | None = None
+    default_model: str
+    text_model: str
+    text_seconds: Positive
+    acknowledge_seconds: Positive
+    poll_seconds: Positive
+    deadline_seconds: Positive
+
+
+class SecondsRange(_Section):
+    """Any whole number of seconds from ``min`` to ``max``."""
+
+    min: int
+    max: int
+
+
+def _seconds(given: Any) -> tuple[float, ...] | SecondsRange:
+    """A list of lengths, or {min, max}."""
+    if isinstance(given, Mapping) and given.keys() == {"min", "max"}:
+        if all(type(value) is int and value > 0 for value in given.values()):
+            return SecondsRange(min=given["min"], max=given["max"])
+    elif isinstance(given, list | tuple) and given and all(_is_length(value) for value in given):
+        return tuple(map(float, given))
+    raise ValueError("give a list of seconds, such as [4, 6, 8], or {min, max} in whole seconds")
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+class ModelSettings(_Section):
+    """What a video model can do; the comments in config.toml explain the keys."""
+
+    provider: ProviderName
+    label: str
+    seconds: Annotated[tuple[float, ...] | SecondsRange, BeforeValidator(_seconds)]
+    default_seconds: float
+    sizes: Annotated[Mapping[str, tuple[Side, Side]], Field(min_length=1)]
+    audio: bool
+    images: bool
+    image_sets_size: bool = False
+    prompt_limit: Annotated[int, Field(ge=2)]
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+
+    def allows(self, seconds: float) -> bool:
+        """Whether the model makes clips of this length."""
+        if isinstance(self.seconds, SecondsRange):
+            return self.seconds.min <= seconds <= self.seconds.max and float(seconds).is_integer()
+        return seconds in self.seconds
+
+    @property
+    def seconds_for_people(self) -> str:
+        """The allowed lengths in words."""
+        if isinstance(self.seconds, SecondsRange):
+            return f"whole seconds from {self.seconds.min} to {self.seconds.max}"
+        return ", ".join(f"{value:g}" for value in self.seconds) + " seconds"
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> Self:
+        if not self.allows(self.default_seconds):
+            raise ValueError("default_seconds is not among seconds")
+        return self
+
+
+class Settings(_Section):
+    """Everything that can be configured."""
+
+    provider: ProviderName | None = None
+    server: ServerSettings
+    database: DatabaseSettings
+    outputs: OutputsSettings
+    log: LogSettings
+    downloads: DownloadsSettings
+    local: LocalSettings
+    runware: RunwareSettings
+    models: Mapping[str, ModelSettings]
+
+    @property
+    def active_provider(self) -> ProviderName:
+        """The chosen provider; without a choice, Runware if a key is set."""
+        return self.provider or ("runware" if self.runware.api_key else "local")
+
+    @property
+    def default_model(self) -> str:
+        """The model for briefs that name none."""
+        return self.runware.default_model if self.active_provider == "runware" else self.local.default_model
+
+    @model_validator(mode="after")
+    def _keeps_to_this_machine(self) -> Self:
+        """Without authentication nobody but this machine may ask."""
+        try:
+            loopback = ipaddress.ip_address(self.server.host).is_loopback
+        except ValueError:
+            loopback = self.server.host == "localhost"
+        if not loopback:
+            raise ValueError(
+                f"server.host {self.server.host!r} can be reached from outside, and there is no "
+                "authentication; use 127.0.0.1, behind a proxy that asks who is there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.active_provider == "runware" and not self.runware.api_key:
+            raise ValueError("provider is runware, but no key is set; set RUNWARE_API_KEY")
+        for section, name in (("local", self.local.default_model), ("runware", self.runware.default_model)):
+            if name not in self.models or self.models[name].provider != section:
+                raise ValueError(f"{section}.default_model {name!r} is not a {section} model of [models]")
+        return self
+
+
+def load_settings(
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read and check all settings.
+
+    ``arguments`` are nested like the sections; ``config`` is the user's own file. Raises
+    ``ConfigError`` with one readable line for each thing that is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    layers = [_read(_defaults_file())]
+    if (own := _own_file(config, environ)) is not None:
+        layers.append(_read(own))
+    layers += [_environment(environ), dict(arguments or {})]
+    try:
+        return Settings.model_validate(functools.reduce(_laid_over, layers))
+    except ValidationError as error:
+        raise ConfigError("\n".join(map(_line, error.errors()))) from None
+
+
+def _defaults_file() -> Path:
+    """The packaged config.toml; in a source checkout it stands beside the package."""
+    packaged = Path(__file__).resolve().with_name("config.toml")
+    return packaged if packaged.exists() else packaged.parent.parent / "config.toml"
+
+
+def _own_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    named = config or (Path(environ[_CONFIG_VARIABLE]) if environ.get(_CONFIG_VARIABLE) else None)
+    if named is not None and not os.path.isfile(named):  # noqa: PTH113 - False for impossible names too
+        raise ConfigError(f"there is no configuration file {named}")
+    here = Path("config.toml")
+    return named or (here if here.is_file() else None)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """SCENEWRIGHT_SERVER__PORT=9000 as {"server": {"port": "9000"}}; empty values count as unset."""
+    found: dict[str, Any] = {}
+    if environ.get("RUNWARE_API_KEY"):
+        found = {"runware": {"api_key": environ["RUNWARE_API_KEY"]}}
+    for name, value in environ.items():
+        if name.startswith(_PREFIX) and name != _CONFIG_VARIABLE and value:
+            nested: Any = value
+            for part in reversed(name.removeprefix(_PREFIX).lower().split("__")):
+                nested = {part: nested}
+            found = _laid_over(found, nested)
+    return found
+
+
+def _laid_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections key by key; models key by key too, but what a model says replaces what it said."""
+    merged = _merged(lower, upper)
+    if isinstance(lower.get("models"), Mapping) and isinstance(upper.get("models"), Mapping):
+        merged["models"] = _merged(lower["models"], upper["models"])
+    return merged
+
+
+def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """``upper`` laid over ``lower``, one level of tables deep."""
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = {**below, **value} if both else value  # type: ignore[dict-item]
+    return merged
+
+
+def _line(error: ErrorDetails) -> str:
+    """One problem on one line, without the value: it may be a secret."""
+    place = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"{place}: there is no such setting; config.toml lists them all"
+    reason = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {reason}" if place else reason

@@ -1,0 +1,338 @@
+"""The one front door: a method is a verb of the contracts.
+
+Everything is checked before anything is written, and written before anything is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from service.execution.base import Executor
+from service.live import Live, LiveJob
+from service.providers.catalogue import Catalogue
+from service.writers.base import Writer
+from sessions.clock import Clock
+from sessions.errors import Conflict, InvalidInput, NotFound
+from sessions.model import Brief, Job, JobSnapshot, Scenario, Scene, SceneDescription, Session
+from sessions.readiness import check_described, check_ready
+from sessions.store import DescriptionChanged, SceneUnderWay, Store, StoreUnavailable
+
+_log = structlog.get_logger(__name__)
+
+
+#: how often an edit is laid over somebody else's before giving up
+_EDIT_TRIES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """The job that a request led to."""
+
+    job_id: str
+    scenes: int  #: how many scenes it makes
+    joined: bool  #: it was under way already; nothing new was started
+
+
+class Studio:
+    """Sessions, descriptions, jobs."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        live: Live,
+        executor: Executor,
+        catalogue: Catalogue,
+        writer: Writer,
+        now: Clock,
+    ) -> None:
+        self._store = store
+        self._live = live
+        self._executor = executor
+        self._catalogue = catalogue
+        self._writer = writer
+        self._now = now
+        self._writing: dict[tuple[str, Scenario | None, str | None], asyncio.Task[Session]] = {}
+
+    async def close(self) -> None:
+        """End what is being written; nothing of it was shown."""
+        tasks = list(self._writing.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def provider(self) -> str:
+        """Who makes the videos: ``local`` previews are not the real thing, and answers say so."""
+        return self._catalogue.provider
+
+    # ------------------------------------------------------------------ sessions
+
+    async def create_session(self, brief: Brief, descriptions: Sequence[SceneDescription] = ()) -> Session:
+        """A new session. Raises ``UnsupportedByModel`` if the model cannot do what is asked."""
+        self._catalogue.check_brief(brief)
+        for description in descriptions:
+            self._check(brief, description)
+        now = self._now()
+        session = Session(
+            id=str(uuid.uuid4()),
+            brief=brief,
+            created_at=now,
+            updated_at=now,
+            descriptions={item.scenario: item for item in descriptions},
+        )
+        await self._store.create_session(session)
+        _log.info("session.created", session=session.id, descriptions=len(descriptions))
+        return session
+
+    async def session_of(
+        self, descriptions: Sequence[SceneDescription], scenarios: Sequence[Scenario]
+    ) -> Session:
+        """The session of a client that brings descriptions instead of naming one.
+
+        The same descriptions lead to the same session, so that a double click joins its job; what
+        is answered holds the descriptions as they were brought, whatever was edited since. Raises
+        ``NotReady`` unless ``scenarios`` can be filmed from them.
+        """
+        brief = Brief(product="")
+        for description in descriptions:
+            self._check(brief, description)
+        now = self._now()
+        session = Session(
+            id=_id_of(descriptions),
+            brief=brief,
+            created_at=now,
+            updated_at=now,
+            descriptions={item.scenario: item for item in descriptions},
+        )
+        check_ready(session, scenarios)
+        await self._store.create_session(session)
+        return session
+
+    async def session(self, session_id: str) -> Session:
+        """Raises ``NotFound``."""
+        session = await self._store.session(session_id)
+        if session is None:
+            raise NotFound("There is no such session", details={"session_id": session_id[:64]})
+        return session
+
+    async def sessions(self, *, limit: int, offset: int) -> tuple[list[Session], int]:
+        """A page of sessions, newest first, and their number."""
+        return await self._store.sessions(limit=limit, offset=offset)
+
+    async def jobs_of(self, session_id: str) -> list[Job]:
+        """The session's jobs, newest first."""
+        return await self._store.jobs_of(session_id)
+
+    # ------------------------------------------------------------------ descriptions
+
+    async def write_descriptions(self, session_id: str) -> Session:
+        """Let the writer describe all four scenes anew; they await approval."""
+        return await self._write_once(session_id, None, None)
+
+    async def rewrite_description(self, session_id: str, scenario: Scenario, wish: str | None) -> Session:
+        """Let the writer describe one scene anew, following ``wish``."""
+        return await self._write_once(session_id, scenario, wish)
+
+    async def edit_description(
+        self, session_id: str, scenario: Scenario, changes: Mapping[str, Any]
+    ) -> SceneDescription:
+        """Change fields of a description. New content needs a new approval, given along or later."""
+        for _ in range(_EDIT_TRIES):
+            session = await self.session(session_id)
+            old = session.descriptions.get(scenario, SceneDescription(scenario=scenario))
+            new = replace(old, **changes)
+            if "approved" not in changes and new != old:
+                new = replace(new, approved=False)
+            self._check(session.brief, new)
+            with contextlib.suppress(DescriptionChanged):  # the same edit, then, of the newer text
+                await self._store.save_descriptions(session_id, [new], self._now())
+                return new
+        raise Conflict(f"The {scenario} scene is being edited by somebody else; try again")
+
+    async def approve(self, session_id: str, scenarios: Sequence[Scenario]) -> Session:
+        """Approve descriptions; raises ``NotReady`` naming those that are missing."""
+        session = await self.session(session_id)
+        check_described(session, scenarios)
+        approved = [replace(session.descriptions[item], approved=True) for item in scenarios]
+        for description in approved:
+            self._catalogue.shot(session.brief, description)
+        await self._save(session_id, approved)
+        return await self.session(session_id)
+
+    async def _save(self, session_id: str, descriptions: Sequence[SceneDescription]) -> None:
+        """Write over what was read; what somebody has changed meanwhile stays as it is."""
+        try:
+            await self._store.save_descriptions(session_id, descriptions, self._now())
+        except DescriptionChanged as changed:
+            raise Conflict(
+                f"The {changed.scenario} scene was edited meanwhile; read it, then ask again",
+                details={"scenarios": [changed.scenario.value]},
+            ) from None
+
+    def _check(self, brief: Brief, description: SceneDescription) -> None:
+        """Refuse what could never be generated; drafts may be empty, approved ones may not."""
+        if description.complete:
+            self._catalogue.shot(brief, description)
+        elif description.approved:
+            raise InvalidInput(
+                f"The {description.scenario} scene has no description, so it cannot be approved",
+                details={"field": "description", "scenario": description.scenario.value},
+            )
+
+    async def _write_once(self, session_id: str, scenario: Scenario | None, wish: str | None) -> Session:
+        """A second press while the writer is at work joins it."""
+        key = (session_id, scenario, wish)
+        task = self._writing.get(key)
+        if task is None:
+            task = asyncio.create_task(self._write(session_id, scenario, wish), name=f"write {session_id}")
+            self._writing[key] = task
+            task.add_done_callback(lambda _: self._writing.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _write(self, session_id: str, scenario: Scenario | None, wish: str | None) -> Session:
+        session = await self.session(session_id)
+        scenarios = tuple(Scenario) if scenario is None else (scenario,)
+        versions = {item: found.version for item, found in session.descriptions.items()}
+        texts = await self._writer.write(
+            session.brief,
+            scenarios,
+            wish=wish,
+            variant=max(versions.get(item, 0) for item in scenarios),
+            longest=self._catalogue.model(session.brief.model)[1].prompt_limit,
+        )
+        written = [
+            SceneDescription(scenario=item, description=texts[item], version=versions.get(item, 0))
+            for item in scenarios
+        ]
+        for description in written:
+            self._check(session.brief, description)
+        await self._save(session_id, written)
+        return await self.session(session_id)
+
+    # ------------------------------------------------------------------ generation
+
+    async def generate(self, session_id: str) -> Ticket:
+        """Generate all four scenes from their approved descriptions.
+
+        Joins the job of an earlier press that makes the same scenes. Raises ``NotReady``,
+        ``UnsupportedByModel``, or ``Conflict`` if other content is being filmed.
+        """
+        return await self.film(await self.session(session_id), tuple(Scenario))
+
+    async def regenerate(self, session_id: str, scenario: Scenario) -> Ticket:
+        """Generate one scene again. Joins a run of the same content that is under way."""
+        return await self.film(await self.session(session_id), (scenario,))
+
+    def live_job(self, job_id: str) -> LiveJob | None:
+        """The job, if it is in memory, which every job is that moves."""
+        return self._live.get(job_id)
+
+    async def job(self, job_id: str) -> LiveJob:
+        """The job as it is now. Raises ``NotFound``."""
+        known = self._live.get(job_id)
+        if known is None:
+            snapshot = await self._store.job(job_id)
+            if snapshot is None:
+                raise NotFound("There is no such job", details={"job_id": job_id[:64]})
+            known = self._live.add(snapshot)
+        return known
+
+    async def newer(self, job: LiveJob, seconds: float) -> LiveJob:
+        """What comes after ``job``, or ``job`` itself if it is closed or nothing comes within ``seconds``."""
+        if not job.snapshot.job.closed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await job.changed.wait()
+        return self._live.get(job.snapshot.job.id) or job
+
+    async def finished_scene(self, job_id: str, scenario: Scenario) -> Scene:
+        """Wait for the end of one scene of a job. Raises ``Stopping`` when the server does."""
+        await self.job(job_id)
+        snapshot = await self._live.until(job_id, lambda it: _scene(it, scenario).terminal)
+        return _scene(snapshot, scenario)
+
+    async def film(self, session: Session, scenarios: Sequence[Scenario]) -> Ticket:
+        """Start a job for ``scenarios`` from the descriptions that ``session`` holds, or join one."""
+        check_ready(session, scenarios)
+        now, job_id = self._now(), str(uuid.uuid4())
+        job = Job(id=job_id, session_id=session.id, created_at=now)
+        scenes = [self._scene(session, scenario, job_id, now) for scenario in scenarios]
+        try:
+            snapshot = await self._created(job, scenes)
+        except SceneUnderWay as busy:
+            return await self._join(busy.live, scenes)
+        self._live.add(snapshot)
+        self._executor.submit(job_id)
+        _log.info("job.created", job=job_id, session=session.id, scenes=len(scenes))
+        return Ticket(job_id=job_id, scenes=len(scenes), joined=False)
+
+    async def _created(self, job: Job, scenes: Sequence[Scene]) -> JobSnapshot:
+        try:
+            return await self._store.create_job(job, scenes)
+        except StoreUnavailable:
+            # It may be on disk all the same; then it must run.
+            found = await self._store.job(job.id)
+            if found is None:
+                raise
+            return found
+
+    async def _join(self, busy: Sequence[Scene], wanted: Sequence[Scene]) -> Ticket:
+        """The one job that makes exactly what is wanted; otherwise ``Conflict``."""
+        jobs = sorted({scene.job_id for scene in busy})
+        for job_id in jobs:
+            await self.job(job_id)
+            self._executor.submit(job_id)  # it runs already, unless its caller never heard of it
+        if len(jobs) == 1:
+            making = {scene.scenario: _content(scene) for scene in (await self.job(jobs[0])).snapshot.scenes}
+            if all(making.get(scene.scenario) == _content(scene) for scene in wanted):
+                return Ticket(job_id=jobs[0], scenes=len(wanted), joined=True)
+        names = [scene.scenario.value for scene in busy]
+        raise Conflict(
+            f"Being made at the moment, from other content: {', '.join(names)}; wait for it, then ask again",
+            details={"scenarios": names, "job_ids": jobs},
+        )
+
+    def _scene(self, session: Session, scenario: Scenario, job_id: str, now: datetime) -> Scene:
+        shot = self._catalogue.shot(session.brief, session.descriptions[scenario])
+        return Scene(
+            id=str(uuid.uuid4()),
+            job_id=job_id,
+            session_id=session.id,
+            scenario=scenario,
+            take=0,  # the store numbers it
+            prompt=shot.prompt,
+            model=shot.model,
+            provider=self._catalogue.provider,
+            seconds=shot.seconds,
+            width=shot.width,
+            height=shot.height,
+            image_url=shot.image_url,
+            task_id=str(uuid.uuid4()),
+            created_at=now,
+            updated_at=now,
+        )
+
+
+def _id_of(descriptions: Sequence[SceneDescription]) -> str:
+    """A UUID that follows from the content."""
+    content = repr(sorted(descriptions, key=lambda item: item.scenario))
+    return str(uuid.UUID(bytes=hashlib.sha256(content.encode()).digest()[:16], version=4))
+
+
+def _content(scene: Scene) -> tuple[object, ...]:
+    """What decides whether two scenes would be the same order."""
+    return (scene.prompt, scene.model, scene.seconds, scene.width, scene.height, scene.image_url)
+
+
+def _scene(snapshot: JobSnapshot, scenario: Scenario) -> Scene:
+    return next(scene for scene in snapshot.scenes if scene.scenario is scenario)

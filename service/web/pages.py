@@ -1,0 +1,50 @@
+"""The page at ``/``: sessions and their videos. A client of the contracts with no private API."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from aiohttp import hdrs, web
+
+from service.contracts.base import Contract, Route
+from sessions.errors import NotFound
+
+_STATIC = Path(__file__).with_name("static")
+_TYPES = {".css": "text/css", ".js": "text/javascript"}
+
+#: nothing from elsewhere, nothing inline, and no frame around it
+_CSP = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+
+class Pages:
+    """Serves the page and its two static files."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._static = {path.name: path for path in _STATIC.iterdir() if path.suffix in _TYPES}
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(method="GET", path="/", handler=self.page, contract=self._contract),
+            Route(method="GET", path="/static/{name}", handler=self.static, contract=self._contract),
+        ]
+
+    async def page(self, _request: web.Request) -> web.Response:
+        return await _served(_STATIC / "index.html", "text/html")
+
+    async def static(self, request: web.Request) -> web.Response:
+        path = self._static.get(request.match_info["name"])
+        if path is None:
+            raise NotFound("There is no such file")
+        return await _served(path, _TYPES[path.suffix])
+
+
+async def _served(path: Path, content_type: str) -> web.Response:
+    body = await asyncio.to_thread(path.read_bytes)
+    headers: dict[str, str] = {
+        hdrs.CACHE_CONTROL: "no-cache",
+        "Content-Security-Policy": _CSP,
+        "Referrer-Policy": "no-referrer",
+    }
+    return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
