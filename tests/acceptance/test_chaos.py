@@ -1,0 +1,14 @@
+"""A short run of ``chaos``: whatever is killed when, everything is paid once and nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.acceptance.chaos import Chaos
+
+
+async def test_kills_at_random_instants_cost_nothing_and_lose_nothing(tmp_path: Path, film: bytes) -> None:
+    outcome = await Chaos(tmp_path, seed=7, kills=12, jobs=24, film=film).run()
+    assert outcome.jobs >= 20
+    assert outcome.kills.total() == 12
+    assert outcome.good, outcome

@@ -1,0 +1,837 @@
+"""The Store's promises, on a real SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+import threading
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from sessions import lifecycle
+from sessions.database import Database
+from sessions.errors import ConfigError
+from sessions.lifecycle import Transition
+from sessions.model import (
+    Brief,
+    EventKind,
+    Job,
+    JobSnapshot,
+    JobState,
+    Scenario,
+    Scene,
+    SceneDescription,
+    SceneFailure,
+    SceneState,
+    Session,
+    Stage,
+    Take,
+)
+from sessions.store import DescriptionChanged, SceneUnderWay, StoreUnavailable, Superseded
+
+NOW = datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC)
+ODD = "Lámpa 🪔 مصباح \u202e\u200d'; DROP TABLE scenes; -- \"{}%s\\ \r\n\t\x7f"
+FAILURE = SceneFailure(code="provider", message=ODD, retryable=False, provider_code="x")
+TABLES = ("sessions", "descriptions", "jobs", "scenes", "takes", "events")
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = _at(tmp_path)
+    await database.open()
+    yield database
+    await _closed(database)
+
+
+async def _closed(database: Database) -> None:
+    """Closed, and the driver's threads of broken-off connections have ended too."""
+    await database.close()
+    async with asyncio.timeout(10):
+        while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
+            await asyncio.sleep(0.001)
+
+
+def _at(folder: Path) -> Database:
+    return Database(f"sqlite:///{folder / 'test.db'}")
+
+
+def _after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def _id() -> str:
+    return str(uuid.uuid4())
+
+
+def _session(**changes: Any) -> Session:
+    values = {"id": _id(), "brief": Brief(product="Lamp"), "created_at": NOW, "updated_at": NOW}
+    return Session(**{**values, **changes})
+
+
+def _order(
+    session: Session, *scenarios: Scenario, at: datetime = NOW, **changes: Any
+) -> tuple[Job, list[Scene]]:
+    """A job with a scene for each of ``scenarios`` (without any: for all)."""
+    job = Job(id=_id(), session_id=session.id, created_at=at)
+    values: dict[str, Any] = {
+        "job_id": job.id,
+        "session_id": session.id,
+        "take": 0,
+        "prompt": "A lamp",
+        "model": "local:preview@1",
+        "provider": "local",
+        "seconds": 5.0,
+        "width": 256,
+        "height": 144,
+        "image_url": None,
+        "created_at": at,
+        "updated_at": at,
+        **changes,
+    }
+    return job, [
+        Scene(id=_id(), task_id=_id(), scenario=scenario, **values) for scenario in scenarios or Scenario
+    ]
+
+
+def _take(scene: Scene, at: datetime = NOW, **changes: Any) -> Take:
+    values: dict[str, Any] = {
+        "id": _id(),
+        "session_id": scene.session_id,
+        "scene_id": scene.id,
+        "scenario": scene.scenario,
+        "number": scene.take,
+        "file": f"{scene.id}.mp4",
+        "prompt": scene.prompt,
+        "model": scene.model,
+        "provider": scene.provider,
+        "seconds": 5.04,
+        "width": 256,
+        "height": 144,
+        "size": 2**40,
+        "cost_usd": None,
+        "created_at": at,
+    }
+    return Take(**{**values, **changes})
+
+
+async def _begun(database: Database, *scenarios: Scenario, **changes: Any) -> tuple[Session, JobSnapshot]:
+    """A new session with a job in the store."""
+    session = _session()
+    await database.create_session(session)
+    return session, await database.create_job(*_order(session, *scenarios, **changes))
+
+
+async def _end(database: Database, scene: Scene, at: datetime = NOW, *, well: bool = True) -> Job:
+    """The scene, which waits, is started and comes to its end."""
+    started = lifecycle.start(scene, at)
+    await database.apply(started)
+    if well:
+        return await database.apply(lifecycle.succeed(started.after, _take(scene, at), at))
+    return await database.apply(lifecycle.fail(started.after, FAILURE, at))
+
+
+async def _stored(database: Database, scene: Scene) -> Scene:
+    snapshot = await database.job(scene.job_id)
+    assert snapshot is not None
+    return next(item for item in snapshot.scenes if item.id == scene.id)
+
+
+def _sql(database: Database, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(database.path)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def _counts(database: Database) -> dict[str, int]:
+    return {table: _sql(database, f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
+
+
+# ---------------------------------------------------------------------- what is put in comes out
+
+
+async def test_a_session_comes_back_as_it_was(database: Database) -> None:
+    brief = Brief(
+        product=ODD,
+        audience="",
+        tone=None,
+        offer=ODD * 100,
+        language="pt-BR",
+        aspect_ratio="9:16",
+        seconds_per_scene=4.5,
+        model="a:b@1",
+        product_image_url="https://example.com/ä?x={}",
+        logo_url=None,
+    )
+    full = SceneDescription(
+        scenario=Scenario.CTA,
+        description=ODD,
+        visual_description=ODD,
+        camera_work="",
+        lighting=None,
+        audio_design=" ",
+        background_music=ODD,
+        sound_effects=ODD,
+        dialog_narration=ODD,
+        duration=0.1,
+        approved=True,
+    )
+    bare = SceneDescription(scenario=Scenario.HOOK)
+    session = _session(brief=brief, descriptions={Scenario.CTA: full, Scenario.HOOK: bare})
+    await database.create_session(session)
+
+    found = await database.session(session.id)
+    stored = {item: replace(text, version=1) for item, text in session.descriptions.items()}
+    assert found == replace(session, descriptions=stored)
+    assert list(found.descriptions) == [Scenario.HOOK, Scenario.CTA], "in running order"
+
+
+async def test_times_are_kept_to_the_microsecond_and_come_back_in_utc(database: Database) -> None:
+    written = datetime(1969, 12, 31, 1, 2, 3, 1, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    session = _session(created_at=written, updated_at=datetime.max.replace(tzinfo=UTC))
+    await database.create_session(session)
+    found = await database.session(session.id)
+    assert found == session
+    assert found.created_at.tzinfo is UTC
+
+
+async def test_a_scene_comes_back_as_it_was(database: Database) -> None:
+    _, snapshot = await _begun(
+        database, Scenario.SOLUTION, prompt=ODD, seconds=0.1, image_url="https://example.com/ä"
+    )
+    scene = snapshot.scenes[0]
+    assert await database.job(scene.job_id) == snapshot
+
+    verbs: tuple[Callable[[Scene], Transition], ...] = (
+        lambda it: lifecycle.start(it, _after(1)),
+        lambda it: lifecycle.sent(it, _after(3)),
+        lambda it: lifecycle.tick(it, 45, _after(4)),
+        lambda it: lifecycle.generated(it, ODD, 0.1 + 0.2, "clip.mp4", _after(5)),
+        lambda it: lifecycle.fail(it, FAILURE, _after(6)),
+    )
+    for verb in verbs:
+        change = verb(scene)
+        await database.apply(change)
+        scene = change.after
+        assert await _stored(database, scene) == scene
+
+
+async def test_a_take_comes_back_as_it_was(database: Database) -> None:
+    session, snapshot = await _begun(database, Scenario.HOOK, prompt=ODD)
+    started = lifecycle.start(snapshot.scenes[0], NOW)
+    await database.apply(started)
+    take = _take(started.after, cost_usd=0.18, prompt=ODD)
+    await database.apply(lifecycle.succeed(started.after, take, NOW))
+    found = await database.session(session.id)
+    assert found is not None
+    assert found.takes == (take,)
+    assert found.videos == (take,)
+
+
+async def test_events_come_back_in_order_with_their_data(database: Database) -> None:
+    _, snapshot = await _begun(database, Scenario.HOOK)
+    scene = snapshot.scenes[0]
+    started = lifecycle.start(scene, _after(-5))  # a clock that goes back does not reorder what happened
+    failed = lifecycle.fail(started.after, FAILURE, _after(-10))
+    await database.apply(started)
+    await database.apply(failed)
+
+    events = await database.events(scene.job_id)
+    assert [event.kind for event in events] == [EventKind.QUEUED, EventKind.STARTED, EventKind.FAILED]
+    assert events[0].data == {"take": 1, "model": "local:preview@1"}
+    assert events[1:] == [started.event, failed.event]
+
+
+async def test_what_was_never_stored_is_not_found(database: Database) -> None:
+    assert await database.session("nobody") is None
+    assert await database.job(ODD) is None
+    assert await database.events("nothing") == []
+    assert await database.jobs_of("nobody") == []
+    assert await database.sessions(limit=10, offset=0) == ([], 0)
+
+
+# ---------------------------------------------------------------------- sessions
+
+
+async def test_pages_hold_every_session_once_newest_first(database: Database) -> None:
+    ages = [3, 1, 4, 1, 5, 1, 2]  # some of the same moment
+    made = [_session(created_at=_after(-age), id=_id()) for age in ages]
+    for session in made:
+        await database.create_session(session)
+
+    pages = [await database.sessions(limit=2, offset=offset) for offset in range(0, 8, 2)]
+    listed = [session for page, _ in pages for session in page]
+    assert {total for _, total in pages} == {7}
+    assert sorted(session.id for session in listed) == sorted(session.id for session in made)
+    assert [session.created_at for session in listed] == sorted(
+        (session.created_at for session in made), reverse=True
+    )
+    assert await database.sessions(limit=2, offset=100) == ([], 7)
+
+
+async def test_a_listed_session_has_its_own_descriptions_and_takes(database: Database) -> None:
+    other, _ = await _begun(database)
+    mine = SceneDescription(scenario=Scenario.HOOK, description="Mine")
+    session = _session(descriptions={Scenario.HOOK: mine}, created_at=_after(1))
+    await database.create_session(session)
+    snapshot = await database.create_job(*_order(session, Scenario.HOOK))
+    await _end(database, snapshot.scenes[0])
+
+    (first, second), total = await database.sessions(limit=10, offset=0)
+    assert total == 2
+    assert (first.descriptions, [take.scene_id for take in first.takes]) == (
+        {Scenario.HOOK: replace(mine, version=1)},
+        [snapshot.scenes[0].id],
+    )
+    assert (second.id, second.descriptions, second.takes) == (other.id, {}, ())
+
+
+async def test_saving_descriptions_leaves_the_others(database: Database) -> None:
+    old = {
+        scenario: SceneDescription(
+            scenario=scenario, description=f"Old {scenario}", lighting="Dim", approved=True
+        )
+        for scenario in (Scenario.HOOK, Scenario.PROBLEM)
+    }
+    session, stranger = _session(descriptions=old), _session(descriptions=old)
+    for item in (session, stranger):
+        await database.create_session(item)
+
+    changed = SceneDescription(scenario=Scenario.PROBLEM, description="New", version=1)
+    added = SceneDescription(scenario=Scenario.CTA, description="Buy")
+    await database.save_descriptions(session.id, [changed, added], _after(7))
+
+    found = await database.session(session.id)
+    assert found is not None
+    assert found.descriptions == {
+        Scenario.HOOK: replace(old[Scenario.HOOK], version=1),
+        Scenario.PROBLEM: replace(changed, version=2),
+        Scenario.CTA: replace(added, version=1),
+    }
+    assert (found.created_at, found.updated_at) == (NOW, _after(7))
+    elsewhere = await database.session(stranger.id)
+    assert elsewhere is not None
+    assert elsewhere.descriptions == {item: replace(text, version=1) for item, text in old.items()}
+    assert elsewhere.updated_at == NOW
+
+
+@pytest.mark.parametrize("version", [0, 1, 3])
+async def test_a_description_is_only_written_over_the_version_that_was_seen(
+    database: Database, version: int
+) -> None:
+    session = _session()
+    await database.create_session(session)
+    for seen in (0, 1):
+        text = SceneDescription(scenario=Scenario.CTA, description=f"After {seen}", version=seen)
+        await database.save_descriptions(session.id, [text], _after(seen))
+    before = await database.session(session.id)
+
+    first = SceneDescription(scenario=Scenario.HOOK, description="Written first")
+    stale = SceneDescription(scenario=Scenario.CTA, description="Stale", version=version)
+    with pytest.raises(DescriptionChanged) as refused:
+        await database.save_descriptions(session.id, [first, stale], _after(9))
+
+    assert refused.value.scenario is Scenario.CTA
+    assert await database.session(session.id) == before, "all or nothing"
+
+
+async def test_of_ten_simultaneous_edits_of_one_version_exactly_one_wins(database: Database) -> None:
+    session = _session()
+    await database.create_session(session)
+    texts = [SceneDescription(scenario=Scenario.HOOK, description=f"Text {number}") for number in range(10)]
+    outcomes = await asyncio.gather(
+        *(database.save_descriptions(session.id, [text], NOW) for text in texts), return_exceptions=True
+    )
+    assert Counter(type(outcome) for outcome in outcomes) == {type(None): 1, DescriptionChanged: 9}
+    found = await database.session(session.id)
+    assert found is not None
+    winner = texts[outcomes.index(None)]
+    assert found.descriptions == {Scenario.HOOK: replace(winner, version=1)}
+
+
+async def test_a_session_that_is_known_already_stays_as_it_is(database: Database) -> None:
+    session, _ = await _begun(database, Scenario.HOOK)
+    text = SceneDescription(scenario=Scenario.HOOK, description="Late")
+    again = replace(session, brief=Brief(product="Other"), descriptions={Scenario.HOOK: text})
+    await database.create_session(again)
+    assert await database.session(session.id) == session
+
+
+async def test_videos_are_the_newest_takes_in_running_order(database: Database) -> None:
+    session, first = await _begun(database)
+    for scene in reversed(first.scenes):
+        await _end(database, scene, well=scene.scenario is not Scenario.PROBLEM)
+    second = await database.create_job(*_order(session, Scenario.HOOK))
+    await _end(database, second.scenes[0], _after(60))
+
+    found = await database.session(session.id)
+    assert found is not None
+    assert [(take.scenario, take.number) for take in found.videos] == [
+        (Scenario.HOOK, 2),
+        (Scenario.SOLUTION, 1),
+        (Scenario.CTA, 1),
+    ]
+    assert len(found.takes) == 4, "earlier takes are kept"
+
+
+# ---------------------------------------------------------------------- jobs
+
+
+async def test_takes_are_numbered_after_all_earlier_ones(database: Database) -> None:
+    session, first = await _begun(database, Scenario.HOOK, Scenario.CTA)
+    assert [scene.take for scene in first.scenes] == [1, 1]
+    await _end(database, first.scenes[0])
+    await _end(database, first.scenes[1], well=False)
+    second = await database.create_job(*_order(session, Scenario.HOOK))
+    await _end(database, second.scenes[0], well=False)
+
+    third = await database.create_job(*_order(session))
+    assert {scene.scenario: scene.take for scene in third.scenes} == {
+        Scenario.HOOK: 3,  # a failed attempt counts
+        Scenario.PROBLEM: 1,
+        Scenario.SOLUTION: 1,
+        Scenario.CTA: 2,
+    }
+    _, elsewhere = await _begun(database, Scenario.HOOK)
+    assert elsewhere.scenes[0].take == 1
+
+
+async def test_a_snapshot_is_in_running_order_and_equal_to_what_is_stored(database: Database) -> None:
+    session = _session()
+    await database.create_session(session)
+    job, scenes = _order(session)
+    snapshot = await database.create_job(job, scenes[::-1])
+    assert [scene.scenario for scene in snapshot.scenes] == list(Scenario)
+    assert await database.job(job.id) == snapshot
+
+
+async def test_a_scene_under_way_stops_a_second_job_and_nothing_is_written(database: Database) -> None:
+    session, first = await _begun(database, Scenario.PROBLEM, Scenario.CTA)
+    await _end(database, first.scenes[1])
+    before = _counts(database)
+
+    with pytest.raises(SceneUnderWay) as refused:
+        await database.create_job(*_order(session))
+
+    assert refused.value.live == (first.scenes[0],), "the ended scene is not in the way"
+    assert _counts(database) == before
+
+
+async def test_other_scenarios_and_other_sessions_are_not_in_the_way(database: Database) -> None:
+    session, _ = await _begun(database, Scenario.PROBLEM)
+    await database.create_job(*_order(session, Scenario.HOOK, Scenario.CTA))
+    await _begun(database, Scenario.PROBLEM)
+    assert _counts(database)["jobs"] == 3
+
+
+async def test_of_twenty_simultaneous_jobs_exactly_one_wins(database: Database) -> None:
+    session = _session()
+    await database.create_session(session)
+    outcomes = await asyncio.gather(
+        *(database.create_job(*_order(session)) for _ in range(20)), return_exceptions=True
+    )
+    kinds = Counter(type(outcome) for outcome in outcomes)
+    assert kinds == {JobSnapshot: 1, SceneUnderWay: 19}
+    winner = next(outcome for outcome in outcomes if isinstance(outcome, JobSnapshot))
+    for outcome in outcomes:
+        if isinstance(outcome, SceneUnderWay):
+            assert outcome.live == winner.scenes
+    assert _counts(database) == {
+        **dict.fromkeys(TABLES, 0),
+        "sessions": 1,
+        "jobs": 1,
+        "scenes": 4,
+        "events": 4,
+    }
+
+
+async def test_the_file_itself_refuses_a_second_live_scene(database: Database) -> None:
+    _, snapshot = await _begun(database, Scenario.HOOK)
+    copied = f"""
+        INSERT INTO scenes SELECT '{_id()}', job_id, session_id, scenario, take + 1, prompt, model, provider,
+        seconds, width, height, image_url, ?, created_at, updated_at, ?, stage, progress, attempt,
+        result, cost_usd, file, failure FROM scenes WHERE id = ?"""
+    for state in (SceneState.QUEUED, SceneState.RUNNING):
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            _sql(database, copied, _id(), state.value, snapshot.scenes[0].id)
+    _sql(database, copied, _id(), SceneState.FAILED.value, snapshot.scenes[0].id)
+    assert _counts(database)["scenes"] == 2
+
+
+async def test_jobs_of_a_session_are_listed_newest_first(database: Database) -> None:
+    session, first = await _begun(database, Scenario.HOOK)
+    later = await database.create_job(*_order(session, Scenario.CTA, at=_after(9)))
+    await _begun(database, Scenario.HOOK)
+    assert await database.jobs_of(session.id) == [later.job, first.job]
+
+
+async def test_unfinished_jobs_are_listed_oldest_first(database: Database) -> None:
+    _, young = await _begun(database, Scenario.HOOK, at=_after(5))
+    _, done = await _begun(database, Scenario.HOOK, at=_after(1))
+    _, old = await _begun(database, Scenario.HOOK, Scenario.CTA, at=_after(2))
+    _, failed = await _begun(database, Scenario.HOOK, at=_after(3))
+    await _end(database, done.scenes[0])
+    await _end(database, failed.scenes[0], well=False)
+    await _end(database, old.scenes[0])
+    assert await database.unfinished_jobs() == [old.job.id, young.job.id]
+
+
+# ---------------------------------------------------------------------- transitions
+
+
+async def test_a_job_rolls_up_with_its_scenes(database: Database) -> None:
+    _, snapshot = await _begun(database, Scenario.HOOK, Scenario.CTA)
+    hook, cta = snapshot.scenes
+    started = lifecycle.start(hook, _after(1))
+    assert (await database.apply(started)).state is JobState.RUNNING
+    failed = await database.apply(lifecycle.fail(started.after, FAILURE, _after(2)))
+    assert (failed.state, failed.finished_at) == (JobState.RUNNING, None)
+
+    closed = await _end(database, cta, _after(3))
+
+    assert (closed.state, closed.finished_at) == (JobState.PARTIAL, _after(3))
+    stored = await database.job(closed.id)
+    assert stored is not None
+    assert stored.job == closed
+
+
+async def test_only_the_attempt_that_owns_the_scene_can_write(database: Database) -> None:
+    _, snapshot = await _begun(database, Scenario.HOOK)
+    first = lifecycle.start(snapshot.scenes[0], NOW)
+    await database.apply(first)
+    second = lifecycle.start(first.after, _after(1))
+    await database.apply(second)
+    before = _counts(database)
+
+    late: list[Transition] = [
+        lifecycle.start(snapshot.scenes[0], _after(2)),
+        lifecycle.sent(first.after, _after(2)),
+        lifecycle.tick(first.after, 60, _after(2)),
+        lifecycle.succeed(first.after, _take(first.after), _after(2)),
+        lifecycle.fail(first.after, FAILURE, _after(2)),
+    ]
+    for transition in late:
+        with pytest.raises(Superseded):
+            await database.apply(transition)
+    assert _counts(database) == before
+    assert await _stored(database, first.after) == second.after
+
+
+@pytest.mark.parametrize("state", [SceneState.SUCCEEDED, SceneState.FAILED, SceneState.CANCELLED])
+async def test_an_ended_scene_is_not_written_again(database: Database, state: SceneState) -> None:
+    session, snapshot = await _begun(database, Scenario.HOOK)
+    started = lifecycle.start(snapshot.scenes[0], NOW)
+    await database.apply(started)
+    _sql(database, "UPDATE scenes SET state = ?", state.value)
+    before = _counts(database)
+
+    with pytest.raises(Superseded):
+        await database.apply(lifecycle.succeed(started.after, _take(started.after), _after(1)))
+
+    assert _counts(database) == before
+    assert (await _stored(database, started.after)).state is state
+    assert await database.session(session.id) == session
+
+
+async def test_of_two_runners_that_take_a_scene_at_once_one_gets_it(database: Database) -> None:
+    _, snapshot = await _begun(database, Scenario.HOOK)
+    starts = [lifecycle.start(snapshot.scenes[0], _after(number)) for number in range(10)]
+    outcomes = await asyncio.gather(*map(database.apply, starts), return_exceptions=True)
+    assert Counter(type(outcome) for outcome in outcomes) == {Job: 1, Superseded: 9}
+    assert (await _stored(database, snapshot.scenes[0])).attempt == 1
+
+
+async def test_a_take_reaches_the_session_together_with_the_success(database: Database) -> None:
+    session, snapshot = await _begun(database, Scenario.HOOK)
+    await _end(database, snapshot.scenes[0], _after(8))
+    found = await database.session(session.id)
+    assert found is not None
+    assert [take.scene_id for take in found.takes] == [snapshot.scenes[0].id]
+    assert found.updated_at == _after(8)
+
+
+async def test_without_its_take_there_is_no_success(database: Database) -> None:
+    _, snapshot = await _begun(database, Scenario.HOOK, Scenario.CTA)
+    hook, cta = snapshot.scenes
+    await _end(database, hook)
+    started = lifecycle.start(cta, NOW)
+    await database.apply(started)
+    before = _counts(database)
+
+    taken = _take(started.after, file=f"{hook.id}.mp4")  # a name that is in use
+    with pytest.raises(IntegrityError):  # not "unavailable": waiting would not mend it
+        await database.apply(lifecycle.succeed(started.after, taken, _after(1)))
+
+    assert _counts(database) == before
+    assert await _stored(database, cta) == started.after
+    assert await database.unfinished_jobs() == [cta.job_id]
+
+
+# ---------------------------------------------------------------------- cancelled callers
+
+
+@pytest.mark.parametrize("steps", range(1, 8))
+async def test_a_write_whose_caller_is_cancelled_lands_whole(tmp_path: Path, steps: int) -> None:
+    database = _at(tmp_path)
+    await database.open()
+    described = {item: SceneDescription(scenario=item, description="Text") for item in Scenario}
+    session = _session(descriptions=described)
+    caller = asyncio.create_task(database.create_session(session))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await database.close()
+    assert _counts(database) == {**dict.fromkeys(TABLES, 0), "sessions": 1, "descriptions": 4}
+
+
+async def test_closing_waits_for_all_writes_whose_callers_are_gone(tmp_path: Path) -> None:
+    database = _at(tmp_path)
+    await database.open()
+    callers = [asyncio.create_task(database.create_session(_session())) for _ in range(20)]
+    await asyncio.sleep(0)
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    await database.close()
+    assert _counts(database)["sessions"] == 20
+
+
+@pytest.mark.parametrize("steps", range(0, 12, 2))
+async def test_cancelled_readers_leave_the_connections_usable(database: Database, steps: int) -> None:
+    session, _ = await _begun(database)
+    readers = [asyncio.create_task(database.session(session.id)) for _ in range(8)]
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*(database.session(session.id) for _ in range(8)))
+    assert found == [session] * 8
+
+
+# ---------------------------------------------------------------------- a store that cannot
+
+
+async def test_a_file_that_another_writer_holds_is_unavailable_for_writing_only(database: Database) -> None:
+    async with database._writer.connect() as connection:
+        await connection.exec_driver_sql("PRAGMA busy_timeout = 20")  # not five seconds
+    known, late = _session(), _session()
+    await database.create_session(known)
+    with closing(sqlite3.connect(database.path)) as rival:
+        rival.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            await database.create_session(late)
+        assert await database.session(known.id) == known
+        await database.ping()
+    assert await database.session(late.id) is None
+    await database.create_session(late)
+    assert await database.session(late.id) == late
+
+
+async def test_waiting_too_long_for_the_writer_is_the_store_being_unavailable(database: Database) -> None:
+    cast("Any", database._writer.pool)._timeout = 0.01  # not thirty seconds
+    async with database._writer.begin():
+        with pytest.raises(StoreUnavailable):
+            await database.create_session(_session())
+    await database.create_session(_session())
+
+
+async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    database = _at(tmp_path)
+    database.path.write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        await database.ping()
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        await database.unfinished_jobs()
+    await _closed(database)
+
+
+async def test_a_folder_that_is_gone_makes_the_store_unavailable(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'gone' / 'test.db'}")
+    with pytest.raises(StoreUnavailable, match="unable to open"):
+        await database.session("any")
+    await _closed(database)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql://x/y", "test.db"]
+)
+def test_an_address_that_is_no_sqlite_file_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"database\.url"):
+        Database(url)
+
+
+# ---------------------------------------------------------------------- one process, and the next
+
+
+async def test_reopening_finds_everything(tmp_path: Path) -> None:
+    database = _at(tmp_path)
+    await database.open()
+    session, snapshot = await _begun(database)
+    await _end(database, snapshot.scenes[0], _after(1))
+    started = lifecycle.start(snapshot.scenes[1], _after(2))
+    await database.apply(started)
+    before = (
+        await database.session(session.id),
+        await database.job(snapshot.job.id),
+        await database.events(snapshot.job.id),
+    )
+    await _closed(database)
+
+    again = _at(tmp_path)
+    await again.open()
+    assert before == (
+        await again.session(session.id),
+        await again.job(snapshot.job.id),
+        await again.events(snapshot.job.id),
+    )
+    assert await again.unfinished_jobs() == [snapshot.job.id]
+    assert (await _stored(again, started.after)).stage is Stage.CREATED
+    await again.close()
+
+
+async def test_a_second_database_on_the_file_is_refused_and_told_who_has_it(database: Database) -> None:
+    rival = Database(f"sqlite:///{database.path}")
+    with pytest.raises(ConfigError) as refused:
+        await rival.open()
+    await rival.close()
+    assert refused.value.code == "database_in_use"
+    assert f"process {os.getpid()}" in refused.value.message
+    assert str(database.path) in refused.value.message
+    with pytest.raises(ConfigError):
+        await rival.open()  # closing one that was refused frees nothing
+
+
+async def test_another_file_in_the_same_folder_is_free(database: Database) -> None:
+    other = Database(f"sqlite:///{database.path.with_name('other.db')}")
+    await other.open()
+    await other.close()
+
+
+async def test_a_second_name_of_the_folder_is_the_same_file(database: Database, tmp_path: Path) -> None:
+    alias = tmp_path.with_name(f"{tmp_path.name}-alias")
+    alias.symlink_to(tmp_path)
+    rival = _at(alias)
+    try:
+        with pytest.raises(ConfigError):
+            await rival.open()
+    finally:
+        await rival.close()
+
+
+async def test_a_second_name_of_the_file_is_the_same_file(database: Database, tmp_path: Path) -> None:
+    alias = tmp_path / "alias.db"
+    alias.symlink_to(database.path)
+    rival = Database(f"sqlite:///{alias}")
+    try:
+        with pytest.raises(ConfigError):
+            await rival.open()
+    finally:
+        await rival.close()
+
+
+async def test_a_closed_store_writes_no_more(tmp_path: Path) -> None:
+    """The file may belong to another process by now."""
+    database = _at(tmp_path)
+    await database.open()
+    await database.close()
+    try:
+        with pytest.raises(StoreUnavailable):
+            await database.create_session(_session())
+    finally:
+        await _closed(database)
+    assert _counts(database)["sessions"] == 0
+
+
+def _folder(file: Path) -> None:
+    file.mkdir()
+
+
+def _no_database(file: Path) -> None:
+    file.write_bytes(b"not a database" * 100)
+
+
+def _from_the_future(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+
+
+@pytest.mark.parametrize("spoil", [_folder, _no_database, _from_the_future])
+async def test_a_file_that_cannot_be_ours_is_a_plain_refusal_that_names_it(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    database = _at(tmp_path)
+    spoil(database.path)
+    try:
+        with pytest.raises(ConfigError) as refused:
+            await database.open()
+    finally:
+        await _closed(database)
+    assert str(database.path) in refused.value.message
+    assert "sqlalche.me" not in refused.value.message
+
+
+async def test_a_place_that_cannot_hold_a_file_is_a_plain_refusal(tmp_path: Path) -> None:
+    _no_database(tmp_path / "file")
+    database = _at(tmp_path / "file")
+    with pytest.raises(ConfigError) as refused:
+        await database.open()
+    assert str(database.path) in refused.value.message
+
+
+async def test_closing_frees_the_file(tmp_path: Path) -> None:
+    for _ in range(2):
+        database = _at(tmp_path)
+        await database.open()
+        await _closed(database)
+
+
+_OWNER = """
+import asyncio, sys
+from sessions.database import Database
+
+async def own():
+    await Database(sys.argv[1]).open()
+    print("open", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(own())
+"""
+
+
+async def test_a_killed_process_frees_the_file(tmp_path: Path) -> None:
+    database = _at(tmp_path)
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _OWNER,
+        f"sqlite:///{database.path}",
+        cwd=Path(__file__).parents[2],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert owner.stdout is not None
+        assert await owner.stdout.readline() == b"open\n"
+        with pytest.raises(ConfigError, match=f"process {owner.pid}"):
+            await database.open()
+    finally:
+        owner.kill()
+        await owner.wait()
+    await database.open()
+    session = replace(_session(), brief=Brief(product="After the crash"))
+    await database.create_session(session)
+    assert await database.session(session.id) == session
+    await _closed(database)

@@ -1,0 +1,229 @@
+"""The scene's state machine, verb by verb."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sessions import lifecycle
+from sessions.lifecycle import IllegalTransition, Transition
+from sessions.model import EventKind, Scenario, Scene, SceneFailure, SceneState, Stage, Take
+from sessions.progress import ORDER
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=90)
+FAILURE = SceneFailure(code="provider", message="The model fell over", retryable=True)
+
+QUEUED = Scene(
+    id="scene",
+    job_id="job",
+    session_id="session",
+    scenario=Scenario.HOOK,
+    take=3,
+    prompt="A lamp",
+    model="local:preview@1",
+    provider="local",
+    seconds=5.0,
+    width=256,
+    height=144,
+    image_url=None,
+    task_id="uuid",
+    created_at=NOW,
+    updated_at=NOW,
+)
+TAKE = Take(
+    id="take",
+    session_id="session",
+    scene_id="scene",
+    scenario=Scenario.HOOK,
+    number=3,
+    file="clip.mp4",
+    prompt="A lamp",
+    model="local:preview@1",
+    provider="local",
+    seconds=5.0,
+    width=256,
+    height=144,
+    size=1000,
+    cost_usd=None,
+    created_at=LATER,
+)
+
+VERBS: Mapping[str, Callable[[Scene], Transition]] = {
+    "start": lambda scene: lifecycle.start(scene, LATER),
+    "sent": lambda scene: lifecycle.sent(scene, LATER),
+    "tick": lambda scene: lifecycle.tick(scene, 45, LATER),
+    "generated": lambda scene: lifecycle.generated(scene, "http://x/y.mp4", 0.18, "clip.mp4", LATER),
+    "downloaded": lambda scene: lifecycle.downloaded(scene, LATER),
+    "succeed": lambda scene: lifecycle.succeed(scene, TAKE, LATER),
+    "fail": lambda scene: lifecycle.fail(scene, FAILURE, LATER),
+}
+
+MARKS = {
+    Stage.WAITING: 0,
+    Stage.CREATED: 10,
+    Stage.SENT: 30,
+    Stage.GENERATED: 70,
+    Stage.DOWNLOADED: 80,
+    Stage.COMPLETE: 100,
+}
+
+_C, _S, _G, _D, _END = Stage.CREATED, Stage.SENT, Stage.GENERATED, Stage.DOWNLOADED, Stage.COMPLETE
+
+#: where each verb leads from a running scene at created, sent, generated, downloaded; None: refused
+RUNNING_MOVES: Mapping[str, tuple[Stage | None, ...]] = {
+    "start": (_C, _S, _G, _D),
+    "sent": (_S, _S, None, None),
+    "tick": (_C, _S, _G, _D),
+    "generated": (_G, _G, _G, None),
+    "downloaded": (_D, _D, _D, _D),
+    "succeed": (_END, _END, _END, _END),
+    "fail": (_C, _S, _G, _D),
+}
+
+ENDS = {"succeed": SceneState.SUCCEEDED, "fail": SceneState.FAILED}
+
+
+def _running(stage: Stage) -> Scene:
+    return replace(QUEUED, state=SceneState.RUNNING, stage=stage, progress=MARKS[stage], attempt=1)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(("column", "stage"), list(enumerate((_C, _S, _G, _D))))
+def test_every_verb_leads_from_every_stage_where_the_table_says(verb: str, column: int, stage: Stage) -> None:
+    target = RUNNING_MOVES[verb][column]
+    before = _running(stage)
+    if target is None:
+        with pytest.raises(IllegalTransition, match="cannot go back"):
+            VERBS[verb](before)
+        return
+    change = VERBS[verb](before)
+    assert change.before is before
+    assert change.after.stage is target
+    assert change.after.state is ENDS.get(verb, SceneState.RUNNING)
+    assert change.after.updated_at == LATER
+    ticked = 45 if verb == "tick" else 0
+    assert change.after.progress == max(MARKS[target], ticked)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("state", [SceneState.SUCCEEDED, SceneState.FAILED, SceneState.CANCELLED])
+def test_an_ended_scene_refuses_every_verb(verb: str, state: SceneState) -> None:
+    with pytest.raises(IllegalTransition, match=state.value):
+        VERBS[verb](replace(QUEUED, state=state, stage=Stage.SENT))
+
+
+def test_starting_a_waiting_scene_puts_it_at_created() -> None:
+    after = lifecycle.start(QUEUED, LATER).after
+    assert (after.state, after.stage, after.progress, after.attempt) == (
+        SceneState.RUNNING,
+        Stage.CREATED,
+        10,
+        1,
+    )
+
+
+def test_starting_again_counts_attempts_and_keeps_what_was_reached() -> None:
+    before = replace(_running(Stage.SENT), progress=55)
+    after = lifecycle.start(before, LATER).after
+    assert (after.attempt, after.stage, after.progress, after.task_id) == (2, Stage.SENT, 55, "uuid")
+
+
+def test_a_scene_that_never_started_can_fail() -> None:
+    after = lifecycle.fail(QUEUED, FAILURE, LATER).after
+    assert (after.state, after.progress, after.failure) == (SceneState.FAILED, 0, FAILURE)
+
+
+def test_the_marks_are_10_30_70_80_100() -> None:
+    scene, shown = QUEUED, []
+    for verb in ("start", "sent", "generated", "downloaded", "succeed"):
+        scene = VERBS[verb](scene).after
+        shown.append(scene.progress)
+    assert shown == [10, 30, 70, 80, 100]
+
+
+@pytest.mark.parametrize(
+    ("percent", "shown"), [(-5, 30), (0, 30), (30, 30), (31, 31), (69, 69), (70, 69), (100, 69), (10**9, 69)]
+)
+def test_a_tick_stays_between_sent_and_generated(percent: int, shown: int) -> None:
+    assert lifecycle.tick(_running(Stage.SENT), percent, LATER).after.progress == shown
+
+
+def test_a_tick_keeps_no_event_and_never_lowers() -> None:
+    change = lifecycle.tick(replace(_running(Stage.SENT), progress=60), 40, LATER)
+    assert change.event is None
+    assert change.after.progress == 60
+
+
+def test_a_failure_keeps_the_progress() -> None:
+    after = lifecycle.fail(replace(_running(Stage.SENT), progress=45), FAILURE, LATER).after
+    assert (after.progress, after.stage) == (45, Stage.SENT)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "data"),
+    [
+        (VERBS["start"](QUEUED), EventKind.STARTED, {"attempt": 1, "resumed_at": "created"}),
+        (VERBS["start"](_running(Stage.SENT)), EventKind.STARTED, {"attempt": 2, "resumed_at": "sent"}),
+        (VERBS["sent"](_running(_C)), EventKind.SENT, {"task": "uuid"}),
+        (VERBS["generated"](_running(_S)), EventKind.GENERATED, {"cost_usd": 0.18}),
+        (lifecycle.generated(_running(_S), "x", None, "y", LATER), EventKind.GENERATED, {}),
+        (lifecycle.generated(_running(_S), "x", 0.0, "y", LATER), EventKind.GENERATED, {"cost_usd": 0.0}),
+        (VERBS["downloaded"](_running(_G)), EventKind.DOWNLOADED, {}),
+        (VERBS["succeed"](_running(_D)), EventKind.SUCCEEDED, {"file": "clip.mp4", "take": 3}),
+        (
+            VERBS["fail"](_running(_S)),
+            EventKind.FAILED,
+            {"code": "provider", "message": "The model fell over"},
+        ),
+    ],
+)
+def test_events_say_what_happened(change: Transition, kind: EventKind, data: Mapping[str, Any]) -> None:
+    event = change.event
+    assert event is not None
+    assert (event.kind, event.data) == (kind, data)
+    assert (event.job_id, event.scene_id, event.at) == ("job", "scene", LATER)
+
+
+def test_what_the_provider_made_is_on_the_scene() -> None:
+    after = lifecycle.generated(_running(Stage.SENT), "http://x/y.mp4", 0.18, "clip.mp4", LATER).after
+    assert (after.result, after.cost_usd, after.file) == ("http://x/y.mp4", 0.18, "clip.mp4")
+
+
+def test_only_a_success_carries_a_take() -> None:
+    carried = {verb: VERBS[verb](_running(Stage.CREATED)).take for verb in VERBS}
+    assert carried == {**dict.fromkeys(VERBS), "succeed": TAKE}
+
+
+def _random_verb(dice: random.Random) -> Callable[[Scene], Transition]:
+    name = dice.choices(list(VERBS), weights=[2, 3, 6, 1, 1, 1, 1])[0]
+    if name == "tick":
+        percent = dice.randint(-50, 150)
+        return lambda scene: lifecycle.tick(scene, percent, LATER)
+    return VERBS[name]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_walk_ever_goes_back(seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(50):
+        scene = QUEUED
+        for _ in range(30):
+            verb = _random_verb(dice)
+            try:
+                after = verb(scene).after
+            except IllegalTransition:
+                continue
+            assert not scene.terminal
+            assert after.progress >= scene.progress
+            assert after.progress >= MARKS[after.stage]
+            assert ORDER.index(after.stage) >= ORDER.index(scene.stage)
+            assert after.attempt >= scene.attempt
+            assert (after.progress == 100) is (after.state is SceneState.SUCCEEDED)
+            assert after.task_id == scene.task_id
+            scene = after
