@@ -1,0 +1,39 @@
+"""Schema revisions, and the code that applies them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+def _alembic_config(connection: sa.Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "sessions:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def newest_revision() -> str:
+    """The revision that this code works with."""
+    head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+    assert head is not None, "there are revisions"
+    return head
+
+
+async def migrate(engine: AsyncEngine) -> tuple[str | None, str]:
+    """Bring the schema up to date; answers the revisions before and after."""
+
+    def upgrade(connection: sa.Connection) -> tuple[str | None, str]:
+        before = MigrationContext.configure(connection).get_current_revision()
+        head = newest_revision()
+        if before != head:
+            command.upgrade(_alembic_config(connection), "head")
+        return before, head
+
+    async with engine.begin() as connection:
+        return await connection.run_sync(upgrade)

@@ -1,0 +1,132 @@
+"""Rows <-> nouns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from sessions.model import (
+    Brief,
+    Event,
+    EventKind,
+    Job,
+    JobState,
+    Scenario,
+    Scene,
+    SceneDescription,
+    SceneFailure,
+    SceneState,
+    Session,
+    Stage,
+    Take,
+)
+
+_DESCRIPTION_KEYS = tuple(
+    field.name for field in fields(SceneDescription) if field.name not in ("scenario", "approved", "version")
+)
+
+
+def session_row(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "brief": asdict(session.brief),
+        "created_at": session.created_at,
+        "updated_at": session.updated_at,
+    }
+
+
+def session_of(
+    row: RowMapping, description_rows: Iterable[RowMapping], take_rows: Iterable[RowMapping]
+) -> Session:
+    found = {item.scenario: item for item in map(description_of, description_rows)}
+    return Session(
+        id=row["id"],
+        brief=Brief(**row["brief"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        descriptions={scenario: found[scenario] for scenario in Scenario if scenario in found},
+        takes=tuple(map(take_of, take_rows)),
+    )
+
+
+def description_row(session_id: str, description: SceneDescription) -> dict[str, Any]:
+    body = {name: getattr(description, name) for name in _DESCRIPTION_KEYS}
+    return {
+        "session_id": session_id,
+        "scenario": description.scenario.value,
+        "body": body,
+        "approved": description.approved,
+        "version": description.version,
+    }
+
+
+def description_of(row: RowMapping) -> SceneDescription:
+    return SceneDescription(
+        scenario=Scenario(row["scenario"]), approved=row["approved"], version=row["version"], **row["body"]
+    )
+
+
+def job_row(job: Job) -> dict[str, Any]:
+    return {**asdict(job), "state": job.state.value}
+
+
+def job_of(row: RowMapping) -> Job:
+    return Job(
+        id=row["id"],
+        session_id=row["session_id"],
+        created_at=row["created_at"],
+        state=JobState(row["state"]),
+        finished_at=row["finished_at"],
+    )
+
+
+def scene_row(scene: Scene) -> dict[str, Any]:
+    return {
+        **asdict(scene),
+        "scenario": scene.scenario.value,
+        "state": scene.state.value,
+        "stage": scene.stage.value,
+    }
+
+
+def scene_of(row: RowMapping) -> Scene:
+    values: dict[str, Any] = dict(row)
+    failure: Mapping[str, Any] | None = values["failure"]
+    values |= {
+        "scenario": Scenario(values["scenario"]),
+        "state": SceneState(values["state"]),
+        "stage": Stage(values["stage"]),
+        "failure": SceneFailure(**failure) if failure else None,
+    }
+    return Scene(**values)
+
+
+def take_row(take: Take) -> dict[str, Any]:
+    return {**asdict(take), "scenario": take.scenario.value}
+
+
+def take_of(row: RowMapping) -> Take:
+    return Take(**{**row, "scenario": Scenario(row["scenario"])})
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    return {
+        "job_id": event.job_id,
+        "scene_id": event.scene_id,
+        "kind": event.kind.value,
+        "at": event.at,
+        "data": dict(event.data),
+    }
+
+
+def event_of(row: RowMapping) -> Event:
+    return Event(
+        job_id=row["job_id"],
+        scene_id=row["scene_id"],
+        kind=EventKind(row["kind"]),
+        at=row["at"],
+        data=row["data"],
+    )
