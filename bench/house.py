@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from bench.proc import Usage
 from service.media.workers import MediaWorkers, SceneSpec
 from tests.wire.process import RunwareProcess
 
@@ -30,16 +31,15 @@ _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 class Process:
     """A server as a child process; the first line of its output that names an address tells that it is up."""
 
-    def __init__(self, module: str, *arguments: str, log: Path) -> None:
+    def __init__(self, module: str, *arguments: str, log: Path, python: str = sys.executable) -> None:
         self.address = ""
-        self._command = ("-m", module, *arguments)
+        self._command = (python, "-m", module, *arguments)
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
                 *self._command,
                 cwd=ROOT,
                 env=_environment(),
@@ -70,32 +70,43 @@ class Process:
             raise RuntimeError("not started")
         return self._process
 
-    async def ask(self) -> str:
-        """An empty line on its standard input, and the line it answers."""
+    async def ask(self, question: str = "") -> str:
+        """A line on its standard input, and the line it answers."""
         assert self._running.stdin is not None
-        self._running.stdin.write(b"\n")
+        self._running.stdin.write(f"{question}\n".encode())
         await self._running.stdin.drain()
         return (await self._line()).strip()
 
-    def cpu_seconds(self) -> float | None:
-        """Processor time used so far, user and system; None where there is no /proc."""
-        try:
-            stat = Path(f"/proc/{self._running.pid}/stat").read_text(encoding="ascii")
-        except OSError:
-            return None
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    @property
+    def usage(self) -> Usage:
+        """Processor time and memory of it."""
+        return Usage(self._running.pid)
 
     async def _line(self) -> str:
         assert self._running.stdout is not None
         line = await self._running.stdout.readline()
         if not line:
-            raise SystemExit(f"{self._command[1]} ended:\n{self._log.read_text(encoding='utf-8')[-2000:]}")
+            raise SystemExit(f"{self._command[2]} ended:\n{self._log.read_text(encoding='utf-8')[-2000:]}")
         return line.decode()
 
 
+class Wire(RunwareProcess):
+    """The provider, and what it costs."""
+
+    @property
+    def usage(self) -> Usage:
+        assert self._process is not None
+        return Usage(self._process.pid)
+
+
 def service_process(folder: Path, wire: RunwareProcess) -> Process:
-    """The service as ``scenewright serve`` runs it, all settings at their defaults, against ``wire``."""
+    """``scenewright serve``, all settings at their defaults, against ``wire``."""
+    arguments = ("serve", "--config", str(service_config(folder, wire)))
+    return Process("service", *arguments, log=folder / "service.log")
+
+
+def service_config(folder: Path, wire: RunwareProcess) -> Path:
+    """A file with nothing in it but where things are."""
     config = folder / "bench.toml"
     config.write_text(
         f'provider = "runware"\n'
@@ -105,7 +116,7 @@ def service_process(folder: Path, wire: RunwareProcess) -> Process:
         f'[runware]\nws_url = "{wire.ws_url}"\nhttp_url = "{wire.http_url}"\n',
         encoding="utf-8",
     )
-    return Process("bench.served", str(config), log=folder / "service.log")
+    return config
 
 
 class Client:
@@ -155,10 +166,13 @@ def generating(status: Mapping[str, Any]) -> bool:
     return bool(status["overall_status"] == "generating")
 
 
-async def film(folder: Path) -> Path:
-    """A real video for the provider to deliver: 1280x720, two seconds."""
+async def film(folder: Path, *, small: bool = False) -> Path:
+    """A real video for the provider to deliver: 1280x720, two seconds; small: 256x144, one second."""
     file = folder / "film.mp4"
-    spec = SceneSpec(prompt="film", scenario="hook", seconds=2.0, width=1280, height=720, preset="ultrafast")
+    seconds, width, height = (1.0, 256, 144) if small else (2.0, 1280, 720)
+    spec = SceneSpec(
+        prompt="film", scenario="hook", seconds=seconds, width=width, height=height, preset="ultrafast"
+    )
     await MediaWorkers().render_scene(spec, file)
     return file
 
@@ -178,16 +192,18 @@ def p95(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=20, method="inclusive")[18]
 
 
+def p99(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[98]
+
+
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints columns; the first to the left, figures to the right."""
-    widths = [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]
-    print(f"\n{title}")
-    for line in (head, ["-" * width for width in widths], *rows):
-        first, *others = (
-            cell.ljust(width) if not column else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        print("  ".join((first, *others)))
+    """Prints a Markdown table; the first column to the left, figures to the right."""
+    widths = [max(3, *(len(line[column]) for line in (head, *rows))) for column in range(len(head))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    print(f"\n{title}\n")
+    for first, *others in (head, rule, *rows):
+        figures = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        print("|", " | ".join((first.ljust(widths[0]), *figures)), "|")
 
 
 def _environment() -> dict[str, str]:

@@ -30,6 +30,7 @@ from bench.house import (
     service_process,
     table,
 )
+from bench.sdk_alone import video_task
 from service.logs import configure_logging
 from service.providers.base import VideoTask
 from service.providers.runware import RunwareProvider
@@ -198,20 +199,10 @@ async def _script(wire: RunwareProcess, tag: str, seconds: dict[str, float]) -> 
 async def _sdk_wall(sdk: Runware, tag: str) -> float:
     """How long four scenes take with the SDK's own waiting, without download or anything kept."""
     started = time.time()
-    await asyncio.gather(*(sdk.run(_sdk_task(tag, scene)) for scene in SCENARIOS))
+    await asyncio.gather(
+        *(sdk.run(video_task(f"A calm shot of the lamp {mark(tag, scene)}")) for scene in SCENARIOS)
+    )
     return time.time() - started
-
-
-def _sdk_task(tag: str, scene: str) -> dict[str, Any]:
-    return {
-        "taskType": "videoInference",
-        "deliveryMethod": "async",
-        "model": _MODEL,
-        "positivePrompt": f"A calm shot of the lamp {mark(tag, scene)}",
-        "duration": 5,
-        "width": 1280,
-        "height": 720,
-    }
 
 
 def wall_row(name: str, ratios: Sequence[float]) -> list[str]:

@@ -10,23 +10,32 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
+from yarl import URL
 
 from service.contracts import scenes
 from service.contracts.base import Guard, Route, add_routes
+from service.contracts.callbacks import CallbacksContract
 from service.contracts.files import FilesContract
 from service.contracts.health import HealthContract
+from service.contracts.idempotency import Idempotency
 from service.contracts.scenes import ScenesContract
+from service.estimates import Estimates
 from service.execution.base import Executor
 from service.execution.embedded import EmbeddedExecutor
 from service.health import Health
+from service.limits import Slots
 from service.live import Live
 from service.media.download import Downloader
 from service.media.workers import MediaWorkers
+from service.outlook import Outlooks
 from service.providers.base import VideoProvider
 from service.providers.catalogue import Catalogue
 from service.providers.local import LocalProvider
 from service.providers.runware import RunwareProvider
+from service.recipes.callbacks import Callbacks
+from service.recipes.circuits import Circuits
 from service.recipes.clip import ClipRecipe
+from service.recipes.watch import Watch
 from service.runner import Runner
 from service.settings import ServerSettings, Settings
 from service.storage.outputs import Outputs
@@ -42,6 +51,9 @@ from sessions.model import JobSnapshot
 from sessions.store import StoreUnavailable
 
 _log = structlog.get_logger(__name__)
+
+#: clips that estimates are learned from at the start
+_EXPERIENCE = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,32 +105,49 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         await downloader.open()
 
         catalogue = Catalogue(settings)
+        slots = Slots(
+            settings.limits, {name: model.slots for name, model in settings.models.items() if model.slots}
+        )
+        circuits = Circuits(provider.name, settings.limits)
+        estimates = Estimates(await database.generations(_EXPERIENCE))
+        watch = Watch(
+            provider, polls_per_second=settings.runware.polls_per_second, callbacks=_callbacks(settings)
+        )
         recipe = ClipRecipe(
             provider=provider,
             catalogue=catalogue,
+            slots=slots,
+            circuits=circuits,
+            watch=watch,
+            estimates=estimates,
             downloader=downloader,
             workers=workers,
             outputs=outputs,
             downloads=settings.downloads,
             now=utc_now,
         )
-        runner = Runner(store=database, live=live, recipe=recipe, now=utc_now)
-        executor = EmbeddedExecutor(runner.run_job)
+        runner = Runner(store=database, live=live, recipe=recipe, retries=settings.retries, now=utc_now)
+        executor = EmbeddedExecutor(runner.run_job, runner.reconsider)
         stack.push_async_callback(executor.stop)
         studio = Studio(
             store=database,
             live=live,
+            outlooks=Outlooks(slots=slots, estimates=estimates, now=utc_now),
             executor=executor,
             catalogue=catalogue,
             writer=writer,
             now=utc_now,
         )
         stack.push_async_callback(studio.close)
-        health = _health(database, outputs, provider, runner)
+        health = _health(database, outputs, provider, circuits, runner)
+        idempotency = Idempotency(database, utc_now)
+        stack.push_async_callback(_ended, asyncio.create_task(idempotency.sweep(), name="forget old keys"))
         app = _application(
             settings.server,
+            idempotency,
             [
                 *ScenesContract(studio).routes(),
+                *CallbacksContract(watch).routes(),
                 *FilesContract(outputs, scenes.CONTRACT).routes(),
                 *Pages(scenes.CONTRACT).routes(),
                 *health.routes(),
@@ -176,7 +205,22 @@ def _provider(settings: Settings, workers: MediaWorkers, outputs: Outputs) -> tu
     return local, TemplateWriter()
 
 
-def _health(database: Database, outputs: Outputs, provider: VideoProvider, runner: Runner) -> HealthContract:
+def _callbacks(settings: Settings) -> Callbacks | None:
+    """Webhooks need an address that the provider can reach, and a secret."""
+    key, public_url = settings.runware.api_key, settings.server.public_url
+    if settings.active_provider != "runware" or not (settings.runware.webhooks and public_url and key):
+        return None
+    return Callbacks(public_url, key)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _health(
+    database: Database, outputs: Outputs, provider: VideoProvider, circuits: Circuits, runner: Runner
+) -> HealthContract:
     async def database_health() -> Health:
         try:
             await database.ping()
@@ -188,6 +232,11 @@ def _health(database: Database, outputs: Outputs, provider: VideoProvider, runne
         ok = await asyncio.to_thread(outputs.writable)
         return Health(ok=ok, detail="writable" if ok else "the outputs folder cannot be written")
 
+    async def provider_health() -> Health:
+        if troubles := circuits.troubles():
+            return Health(ok=False, detail="; ".join(troubles))
+        return await provider.health()
+
     async def jobs_health() -> Health:
         parked = len(runner.parked)
         detail = (
@@ -197,12 +246,15 @@ def _health(database: Database, outputs: Outputs, provider: VideoProvider, runne
 
     return HealthContract(
         vital={"database": database_health, "outputs": outputs_health},
-        others={f"provider {provider.name}": provider.health, "jobs": jobs_health},
+        others={f"provider {provider.name}": provider_health, "jobs": jobs_health},
     )
 
 
-def _application(settings: ServerSettings, routes: list[Route]) -> web.Application:
-    guard = Guard(routes, fallback=scenes.CONTRACT, names=settings.names)
+def _application(
+    settings: ServerSettings, idempotency: Idempotency, routes: list[Route]
+) -> web.Application:
+    names = [*settings.names, URL(settings.public_url).host or ""]
+    guard = Guard(routes, fallback=scenes.CONTRACT, names=filter(None, names), idempotency=idempotency)
     app = web.Application(middlewares=[guard.middleware], client_max_size=settings.body_limit_kib << 10)
     add_routes(app, routes)
     return app

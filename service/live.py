@@ -7,10 +7,13 @@ answered without SQL and, while nothing changes, without serialising anything.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
+from types import MappingProxyType
 
 from sessions.errors import Stopping
 from sessions.model import Job, JobSnapshot, Scene
@@ -18,36 +21,39 @@ from sessions.model import Job, JobSnapshot, Scene
 #: closed jobs kept ready; the store has them all
 _CLOSED_KEPT = 5000
 
-Render = Callable[[JobSnapshot], bytes]
-
-
 class Rendered:
     """Bytes of one snapshot in one contract's words."""
 
-    __slots__ = ("body", "etag")
+    __slots__ = ("body", "etag", "good_until")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, good_for: float = math.inf) -> None:
         self.body = body
         #: entity tag, quoted; the same content has the same one after a restart
         self.etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+        #: when it has to be made anew though nothing was written, on the monotonic clock
+        self.good_until = time.monotonic() + good_for
 
 
 class LiveJob:
-    """One snapshot; replaced, never changed."""
+    """One snapshot, and what is said of its scenes besides; replaced, never changed."""
 
-    __slots__ = ("_rendered", "changed", "snapshot")
+    __slots__ = ("_rendered", "changed", "notes", "snapshot")
 
-    def __init__(self, snapshot: JobSnapshot) -> None:
+    def __init__(self, snapshot: JobSnapshot, notes: Mapping[str, str] = MappingProxyType({})) -> None:
         self.snapshot = snapshot
+        self.notes = notes  #: scene -> what it waits for at the moment; not on record
         self.changed = asyncio.Event()  #: set when a newer snapshot has taken this one's place
         self._rendered: dict[Hashable, Rendered] = {}
 
     def rendered(self, render: Render) -> Rendered:
-        """The snapshot by ``render``, which runs once for it."""
+        """The job by ``render``, which runs once for as long as its answer is good."""
         found = self._rendered.get(render)
-        if found is None:
-            found = self._rendered[render] = Rendered(render(self.snapshot))
+        if found is None or found.good_until < time.monotonic():
+            found = self._rendered[render] = render(self)
         return found
+
+
+Render = Callable[[LiveJob], Rendered]
 
 
 class Live:
@@ -73,15 +79,24 @@ class Live:
             if known is not None:
                 known.changed.set()
 
-    def show(self, job: Job, scene: Scene) -> None:
-        """A transition is on disk: let everybody see it."""
-        known = self.get(job.id)
-        assert known is not None, "a job that runs has been taken in"
+    def show(self, scene: Scene, job: Job | None = None) -> None:
+        """A transition is on disk: let everybody see it. ``job`` is the roll-up, where it may have changed."""
+        known = self.get(scene.job_id)
+        if known is None:
+            return  # closed long ago: only the store has it
         scenes = tuple(scene if other.id == scene.id else other for other in known.snapshot.scenes)
         # A closed job stays closed, in whatever order news of it arrive.
-        job = known.snapshot.job if known.snapshot.job.closed else job
-        self._put(replace(known.snapshot, job=job, scenes=scenes))
+        job = known.snapshot.job if job is None or known.snapshot.job.closed else job
+        notes = {name: note for name, note in known.notes.items() if name != scene.id}
+        self._put(replace(known.snapshot, job=job, scenes=scenes), notes)
         known.changed.set()
+
+    def note(self, scene: Scene, text: str) -> None:
+        """Say what the scene waits for; the next transition takes it back."""
+        known = self.get(scene.job_id)
+        if known is not None and known.notes.get(scene.id) != text:
+            self._put(known.snapshot, {**known.notes, scene.id: text})
+            known.changed.set()
 
     async def until(self, job_id: str, reached: Callable[[JobSnapshot], bool]) -> JobSnapshot:
         """Wait until a snapshot of a known job satisfies ``reached``. Raises ``Stopping``."""
@@ -100,8 +115,8 @@ class Live:
         for job in self._moving.values():
             job.changed.set()
 
-    def _put(self, snapshot: JobSnapshot) -> LiveJob:
-        job = LiveJob(snapshot)
+    def _put(self, snapshot: JobSnapshot, notes: Mapping[str, str] = MappingProxyType({})) -> LiveJob:
+        job = LiveJob(snapshot, notes)
         if snapshot.job.closed:
             self._moving.pop(snapshot.job.id, None)
             self._closed[snapshot.job.id] = job

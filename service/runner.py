@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
+from collections.abc import Collection
 from typing import Protocol
 
 import structlog
 
 from service.live import Live
 from service.recipes.clip import Parked, Track
+from service.settings import RetriesSettings
 from sessions import lifecycle
 from sessions.clock import Clock
-from sessions.errors import SceneError
+from sessions.errors import ProviderError, SceneError
 from sessions.lifecycle import Transition
-from sessions.model import Scene, SceneFailure
+from sessions.model import Job, Scene, SceneFailure, Stage
+from sessions.progress import reached
 from sessions.store import Store, StoreUnavailable, Superseded
 
 _log = structlog.get_logger(__name__)
@@ -34,18 +38,22 @@ class Recipe(Protocol):
 class _Track:
     """Writes a scene's transitions: on disk, then visible, then in the log."""
 
-    def __init__(self, scene: Scene, store: Store, live: Live) -> None:
+    def __init__(self, scene: Scene, job: Job, store: Store, live: Live) -> None:
         self.scene = scene
+        self.lane = job.lane
         self._store = store
         self._live = live
 
     async def write(self, transition: Transition) -> None:
         job = await self._store.apply(transition)
         self.scene = transition.after
-        self._live.show(job, transition.after)
+        self._live.show(transition.after, job)
         if transition.event:
             event = transition.event
             _log.info("scene.moved", to=event.kind.value, progress=transition.after.progress, **event.data)
+
+    def say(self, text: str) -> None:
+        self._live.note(self.scene, text)
 
     async def reload(self) -> None:
         """Take up the scene as the store has it, and show that."""
@@ -53,22 +61,26 @@ class _Track:
         assert snapshot is not None, "jobs are never deleted while they run"
         self.scene = next(scene for scene in snapshot.scenes if scene.id == self.scene.id)
         # Only this one: the others may have moved on since the store was read.
-        self._live.show(snapshot.job, self.scene)
+        self._live.show(self.scene, snapshot.job)
 
 
 class Runner:
     """Brings every scene of a job to its end."""
 
-    def __init__(self, *, store: Store, live: Live, recipe: Recipe, now: Clock) -> None:
+    def __init__(
+        self, *, store: Store, live: Live, recipe: Recipe, retries: RetriesSettings, now: Clock
+    ) -> None:
         self._store = store
         self._live = live
         self._recipe = recipe
+        self._retries = retries
         self._now = now
+        self._at_work: dict[str, asyncio.Task[bool]] = {}  # scene -> its recipe
         #: scenes that wait for another configuration
         self.parked: set[str] = set()
 
     async def run_job(self, job_id: str) -> None:
-        """Return when every scene of the job is terminal or parked; raise if that cannot be brought about.
+        """Return when every scene of the job is settled or parked; raise if that cannot be brought about.
 
         Scenes run side by side, and the end of one is no concern of the others.
         """
@@ -77,37 +89,63 @@ class Runner:
             return
         self._live.correct(snapshot)
         outcomes = await asyncio.gather(
-            *(self._settle(scene) for scene in snapshot.scenes if not scene.terminal),
+            *(self._settle(scene, snapshot.job) for scene in snapshot.scenes if not scene.settled),
             return_exceptions=True,
         )
         for outcome in outcomes:
             if outcome is not None:
                 raise outcome
 
-    async def _settle(self, scene: Scene) -> None:
+    def reconsider(self, scene_ids: Collection[str]) -> None:
+        """The scenes' rows have been changed from outside: let go of them and read them again."""
+        for scene_id in scene_ids:
+            if scene_id in self._at_work:
+                self._at_work[scene_id].cancel()
+
+    async def _settle(self, scene: Scene, job: Job) -> None:
         """Make the scene, however often its state cannot be written in between."""
         with structlog.contextvars.bound_contextvars(
             job=scene.job_id, scene=scene.id, scenario=scene.scenario.value
         ):
-            track = _Track(scene, self._store, self._live)
+            track = _Track(scene, job, self._store, self._live)
             pause = _FIRST_PAUSE
-            while not track.scene.terminal:
+            while not track.scene.settled:
                 try:
-                    await self._make(track)
-                    break
+                    if await self._made(track):
+                        break
+                    pause = _FIRST_PAUSE
                 except (StoreUnavailable, Superseded) as error:
                     # Nothing is known of the scene that would justify its end.
                     _log.warning("scene.state_unclear", reason=str(error), again_in_seconds=pause)
+                    if isinstance(error, StoreUnavailable):
+                        track.say("The database cannot be used at the moment; the scene goes on when it can")
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
                     with contextlib.suppress(StoreUnavailable):
                         await track.reload()
 
-    async def _make(self, track: _Track) -> None:
-        """One run of the recipe; whatever ordinary thing goes wrong is a failed scene with a reason."""
+    async def _made(self, track: _Track) -> bool:
+        """Make the scene as a task that ``reconsider`` can end; False if it is to be taken up anew."""
+        scene_id = track.scene.id
+        task = self._at_work[scene_id] = asyncio.create_task(self._make(track))
+        try:
+            return await task
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if me is None or me.cancelling():
+                raise
+            await track.reload()
+            return False
+        finally:
+            del self._at_work[scene_id]
+
+    async def _make(self, track: _Track) -> bool:
+        """One run of the recipe; whatever ordinary thing goes wrong is a failed scene with a reason.
+
+        False if the scene is back in the queue.
+        """
         self.parked.discard(track.scene.id)
         try:
-            await track.write(lifecycle.start(track.scene, self._now()))
             await self._recipe.make(track)
         except (StoreUnavailable, Superseded):
             raise
@@ -115,13 +153,33 @@ class Runner:
             self.parked.add(track.scene.id)
             _log.warning("scene.parked", reason=str(reason))
         except SceneError as error:
+            if self._may_retry(track.scene, error):
+                await self._retry(track, error)
+                return False
             await self._fail(track, _failure(error), error)
         except Exception as error:  # noqa: BLE001 - the border: no fault of ours leaves a scene hanging
             _log.exception("scene.broke")
             await self._fail(track, _INTERNAL, error)
+        return True
+
+    def _may_retry(self, scene: Scene, error: SceneError) -> bool:
+        """Only after the provider's own verdict, and only for what another try can mend."""
+        return (
+            isinstance(error, ProviderError)
+            and error.code in self._retries.codes
+            and scene.tries <= self._retries.most
+            and not scene.terminal
+            and not reached(scene, Stage.GENERATED)
+        )
+
+    async def _retry(self, track: _Track, error: SceneError) -> None:
+        pause = self._retries.pause_seconds * 2 ** (track.scene.tries - 1)
+        await track.write(lifecycle.retry(track.scene, _failure(error), str(uuid.uuid4()), self._now()))
+        track.say(f"{error.message}; it is ordered again in {pause:g} s")
+        await asyncio.sleep(pause)
 
     async def _fail(self, track: _Track, failure: SceneFailure, error: Exception) -> None:
-        if track.scene.terminal:
+        if track.scene.settled:
             _log.warning("scene.error_after_its_end", reason=str(error))
             return
         details = error.details if isinstance(error, SceneError) else {}

@@ -45,6 +45,7 @@ class ServerSettings(_Section):
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
     names: tuple[str, ...]
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")]
     body_limit_kib: Annotated[int, Field(ge=1, le=65536)]
     shutdown_seconds: Annotated[float, Field(ge=0, le=60)]
 
@@ -62,7 +63,26 @@ class LogSettings(_Section):
     format: Literal["auto", "console", "json"]
 
 
+class LimitsSettings(_Section):
+    slots: Annotated[int, Field(ge=1)]
+    batch_share: Annotated[float, Field(gt=0, le=1)]
+    breaker_failures: Annotated[int, Field(ge=1)]
+    breaker_pause_seconds: Positive
+    breaker_longest_seconds: Positive
+
+
+#: verdicts after which the same order may be placed again: nobody's fault, and not the prompt's
+RetryCode = Literal["provider", "rateLimit", "timeout", "serverError", "connection", "notFound", "unknown"]
+
+
+class RetriesSettings(_Section):
+    most: Annotated[int, Field(ge=0, le=20)]
+    codes: tuple[RetryCode, ...]
+    pause_seconds: Positive
+
+
 class DownloadsSettings(_Section):
+    parallel: Annotated[int, Field(ge=1)]
     give_up_seconds: Annotated[float, Field(ge=0)]
     attempts: Annotated[int, Field(ge=1, le=100)]
     pause_seconds: Positive
@@ -85,7 +105,11 @@ class RunwareSettings(_Section):
     text_seconds: Positive
     acknowledge_seconds: Positive
     poll_seconds: Positive
+    polls_per_second: Positive
     deadline_seconds: Positive
+    reconcile_pause_seconds: Positive
+    reconcile_hours: Positive
+    webhooks: bool
 
 
 class SecondsRange(_Section):
@@ -121,6 +145,7 @@ class ModelSettings(_Section):
     images: bool
     image_sets_size: bool = False
     prompt_limit: Annotated[int, Field(ge=2)]
+    slots: Annotated[int, Field(ge=1)] | None = None
     settings: Mapping[str, Any] = Field(default_factory=dict)
 
     def allows(self, seconds: float) -> bool:
@@ -151,6 +176,8 @@ class Settings(_Section):
     database: DatabaseSettings
     outputs: OutputsSettings
     log: LogSettings
+    limits: LimitsSettings
+    retries: RetriesSettings
     downloads: DownloadsSettings
     local: LocalSettings
     runware: RunwareSettings

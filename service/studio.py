@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -18,13 +18,26 @@ import structlog
 
 from service.execution.base import Executor
 from service.live import Live, LiveJob
+from service.outlook import Outlook, Outlooks
 from service.providers.catalogue import Catalogue
 from service.writers.base import Writer
 from sessions.clock import Clock
 from sessions.errors import Conflict, InvalidInput, NotFound
-from sessions.model import Brief, Job, JobSnapshot, Scenario, Scene, SceneDescription, Session
+from sessions.idempotency import KeyedRequest
+from sessions.model import (
+    Brief,
+    Event,
+    Job,
+    JobSnapshot,
+    Lane,
+    Scenario,
+    Scene,
+    SceneDescription,
+    SceneState,
+    Session,
+)
 from sessions.readiness import check_described, check_ready
-from sessions.store import DescriptionChanged, SceneUnderWay, Store, StoreUnavailable
+from sessions.store import DescriptionChanged, RequestKnown, SceneUnderWay, Store, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +63,7 @@ class Studio:
         *,
         store: Store,
         live: Live,
+        outlooks: Outlooks,
         executor: Executor,
         catalogue: Catalogue,
         writer: Writer,
@@ -57,6 +71,7 @@ class Studio:
     ) -> None:
         self._store = store
         self._live = live
+        self._outlooks = outlooks
         self._executor = executor
         self._catalogue = catalogue
         self._writer = writer
@@ -77,8 +92,15 @@ class Studio:
 
     # ------------------------------------------------------------------ sessions
 
-    async def create_session(self, brief: Brief, descriptions: Sequence[SceneDescription] = ()) -> Session:
+    async def create_session(
+        self,
+        brief: Brief,
+        descriptions: Sequence[SceneDescription] = (),
+        request: KeyedRequest | None = None,
+    ) -> Session:
         """A new session. Raises ``UnsupportedByModel`` if the model cannot do what is asked."""
+        if request and request.subject:
+            return await self.session(request.subject)
         self._catalogue.check_brief(brief)
         for description in descriptions:
             self._check(brief, description)
@@ -90,7 +112,10 @@ class Studio:
             updated_at=now,
             descriptions={item.scenario: item for item in descriptions},
         )
-        await self._store.create_session(session)
+        try:
+            await self._store.create_session(session, request and replace(request, subject=session.id))
+        except RequestKnown as repeated:
+            return await self.session(_subject(repeated.known))
         _log.info("session.created", session=session.id, descriptions=len(descriptions))
         return session
 
@@ -221,17 +246,69 @@ class Studio:
 
     # ------------------------------------------------------------------ generation
 
-    async def generate(self, session_id: str) -> Ticket:
+    async def generate(
+        self, session_id: str, *, lane: Lane = Lane.INTERACTIVE, request: KeyedRequest | None = None
+    ) -> Ticket:
         """Generate all four scenes from their approved descriptions.
 
         Joins the job of an earlier press that makes the same scenes. Raises ``NotReady``,
         ``UnsupportedByModel``, or ``Conflict`` if other content is being filmed.
         """
-        return await self.film(await self.session(session_id), tuple(Scenario))
+        session = await self.session(session_id)
+        return await self.film(session, tuple(Scenario), lane=lane, request=request)
 
-    async def regenerate(self, session_id: str, scenario: Scenario) -> Ticket:
+    async def regenerate(
+        self, session_id: str, scenario: Scenario, request: KeyedRequest | None = None
+    ) -> Ticket:
         """Generate one scene again. Joins a run of the same content that is under way."""
-        return await self.film(await self.session(session_id), (scenario,))
+        return await self.film(await self.session(session_id), (scenario,), request=request)
+
+    async def cancel(self, job_id: str, scenarios: Collection[Scenario]) -> JobSnapshot:
+        """End those of the job's scenes that are under way.
+
+        What has not been sent costs nothing. What has, the provider goes on with and bills: its
+        video is kept if it comes. Raises ``NotFound``, or ``Conflict`` if there is nothing to cancel.
+        """
+        before = (await self.job(job_id)).snapshot
+        ending = {scene.id for scene in before.scenes if scene.scenario in scenarios and not scene.terminal}
+        if not ending:
+            raise Conflict("There is nothing to cancel: it is over already", details={"job_id": job_id})
+        after = await self._store.cancel(job_id, scenarios, self._now())
+        assert after is not None, "jobs are never deleted while they run"
+        for scene in after.scenes:
+            if scene.id in ending:
+                self._live.show(scene, after.job)
+        self._executor.reconsider(ending)
+        _log.info("job.cancelled", job=job_id, scenes=len(ending))
+        return after
+
+    async def resume(self, job_id: str, request: KeyedRequest | None = None) -> Ticket:
+        """Make what a partial, failed or cancelled job is missing, as a new job.
+
+        A video that was made but could not be fetched is fetched again, not made again. Raises
+        ``Conflict`` if nothing is missing; answers the job itself while it is under way.
+        """
+        if request and request.subject:
+            return await self._repeated(request)
+        snapshot = (await self.job(job_id)).snapshot
+        if not snapshot.job.closed:
+            return Ticket(job_id=job_id, scenes=len(snapshot.scenes), joined=True)
+        session = await self.session(snapshot.job.session_id)
+        made = {(take.scenario, take.number) for take in session.takes}
+        missing = [
+            scene
+            for scene in snapshot.scenes
+            if not any(scenario is scene.scenario and number >= scene.take for scenario, number in made)
+        ]
+        if not missing:
+            raise Conflict("Nothing is missing from this job", details={"job_id": job_id})
+        return await self.film(
+            session,
+            [scene.scenario for scene in missing],
+            lane=snapshot.job.lane,
+            request=request,
+            undelivered=[scene for scene in missing if scene.result and scene.state is SceneState.FAILED],
+        )
 
     def live_job(self, job_id: str) -> LiveJob | None:
         """The job, if it is in memory, which every job is that moves."""
@@ -248,37 +325,84 @@ class Studio:
         return known
 
     async def newer(self, job: LiveJob, seconds: float) -> LiveJob:
-        """What comes after ``job``, or ``job`` itself if it is closed or nothing comes within ``seconds``."""
-        if not job.snapshot.job.closed:
+        """What comes after ``job``, or ``job`` itself if it is over or nothing comes within ``seconds``."""
+        if not all(scene.settled for scene in job.snapshot.scenes):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await job.changed.wait()
         return self._live.get(job.snapshot.job.id) or job
 
-    async def finished_scene(self, job_id: str, scenario: Scenario) -> Scene:
-        """Wait for the end of one scene of a job. Raises ``Stopping`` when the server does."""
-        await self.job(job_id)
-        snapshot = await self._live.until(job_id, lambda it: _scene(it, scenario).terminal)
-        return _scene(snapshot, scenario)
+    def outlook(self, job: LiveJob) -> Outlook:
+        """What lies ahead of the job."""
+        return self._outlooks.of(job)
 
-    async def film(self, session: Session, scenarios: Sequence[Scenario]) -> Ticket:
-        """Start a job for ``scenarios`` from the descriptions that ``session`` holds, or join one."""
+    async def events(self, job_id: str, after: int) -> list[Event]:
+        """The job's kept transitions behind the one numbered ``after``."""
+        return await self._store.events(job_id, after=after)
+
+    async def finished_scene(self, job_id: str, scenario: Scenario) -> Scene:
+        """Wait for the end of one scene of a job, or for the provider to be overdue with it.
+
+        Raises ``Stopping`` when the server does.
+        """
+
+        def over(snapshot: JobSnapshot) -> bool:
+            scene = _scene(snapshot, scenario)
+            return scene.terminal or scene.state is SceneState.RECONCILING
+
+        await self.job(job_id)
+        return _scene(await self._live.until(job_id, over), scenario)
+
+    async def film(
+        self,
+        session: Session,
+        scenarios: Sequence[Scenario],
+        *,
+        lane: Lane = Lane.INTERACTIVE,
+        request: KeyedRequest | None = None,
+        undelivered: Collection[Scene] = (),
+    ) -> Ticket:
+        """Start a job for ``scenarios`` from the descriptions that ``session`` holds, or join one.
+
+        ``request`` is put on record with it; one that is on record already leads to the same job.
+        ``undelivered`` scenes were made and paid for: if their content is still wanted, they are
+        only fetched.
+        """
+        if request and request.subject:
+            return await self._repeated(request)
         check_ready(session, scenarios)
         now, job_id = self._now(), str(uuid.uuid4())
-        job = Job(id=job_id, session_id=session.id, created_at=now)
+        job = Job(id=job_id, session_id=session.id, created_at=now, lane=lane)
         scenes = [self._scene(session, scenario, job_id, now) for scenario in scenarios]
+        paid = {_content(scene): scene for scene in undelivered}
+        scenes = [_made_before(scene, paid.get(_content(scene))) for scene in scenes]
         try:
-            snapshot = await self._created(job, scenes)
+            snapshot = await self._created(job, scenes, request and replace(request, subject=job_id))
+        except RequestKnown as repeated:
+            return await self._repeated(repeated.known)
         except SceneUnderWay as busy:
-            return await self._join(busy.live, scenes)
+            ticket = await self._join(busy.live, scenes)
+            if request:
+                await self._store.remember_request(replace(request, subject=ticket.job_id, joined=True))
+            return ticket
         self._live.add(snapshot)
         self._executor.submit(job_id)
         _log.info("job.created", job=job_id, session=session.id, scenes=len(scenes))
         return Ticket(job_id=job_id, scenes=len(scenes), joined=False)
 
-    async def _created(self, job: Job, scenes: Sequence[Scene]) -> JobSnapshot:
+    async def _repeated(self, request: KeyedRequest) -> Ticket:
+        """The job that the request led to when it came first."""
+        job = await self.job(_subject(request))
+        self._executor.submit(job.snapshot.job.id)  # it runs already, unless its caller never heard of it
+        return Ticket(
+            job_id=job.snapshot.job.id, scenes=len(job.snapshot.scenes), joined=request.joined
+        )
+
+    async def _created(
+        self, job: Job, scenes: Sequence[Scene], request: KeyedRequest | None
+    ) -> JobSnapshot:
         try:
-            return await self._store.create_job(job, scenes)
+            return await self._store.create_job(job, scenes, request)
         except StoreUnavailable:
             # It may be on disk all the same; then it must run.
             found = await self._store.job(job.id)
@@ -327,6 +451,16 @@ def _id_of(descriptions: Sequence[SceneDescription]) -> str:
     """A UUID that follows from the content."""
     content = repr(sorted(descriptions, key=lambda item: item.scenario))
     return str(uuid.UUID(bytes=hashlib.sha256(content.encode()).digest()[:16], version=4))
+
+
+def _made_before(scene: Scene, paid: Scene | None) -> Scene:
+    """The scene, with the result of one that the provider has made already."""
+    return scene if paid is None else replace(scene, result=paid.result, cost_usd=paid.cost_usd)
+
+
+def _subject(request: KeyedRequest) -> str:
+    assert request.subject is not None, "put on record together with what it led to"
+    return request.subject
 
 
 def _content(scene: Scene) -> tuple[object, ...]:

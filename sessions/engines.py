@@ -1,17 +1,16 @@
 """SQLite engines.
 
 Two engines on one file: readers, and a single writer that begins every transaction
-IMMEDIATE, so that writers queue in the pool instead of meeting SQLITE_BUSY.
+IMMEDIATE, so that it waits for a foreign writer instead of meeting SQLITE_BUSY half-way.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessions.errors import ConfigError
 
@@ -24,10 +23,6 @@ _PRAGMAS: Mapping[str, str] = {
 }
 
 
-#: how long a transaction waits for its turn, in seconds; a queue of writers is no fault
-_PATIENCE = 600
-
-
 def sqlite_path(url: str) -> Path:
     """The file behind ``sqlite:///relative/path`` or ``sqlite:////absolute/path``."""
     prefix = "sqlite:///"
@@ -38,16 +33,13 @@ def sqlite_path(url: str) -> Path:
     return Path(url.removeprefix(prefix)).resolve()  # one file, one lock, by whatever name
 
 
-def sqlite_engine(path: Path, *, connections: int, begin: str) -> AsyncEngine:
+def sqlite_engine(path: Path, *, connections: int, begin: str) -> sa.Engine:
     """An engine whose every transaction starts with ``begin``."""
-    engine = create_async_engine(
-        sa.URL.create("sqlite+aiosqlite", database=str(path)),
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=_PATIENCE,
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)), pool_size=connections, max_overflow=0
     )
 
-    def on_connect(connection: Any, _record: object) -> None:
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
         for name, value in _PRAGMAS.items():
             connection.execute(f"PRAGMA {name}={value}")
@@ -55,6 +47,6 @@ def sqlite_engine(path: Path, *, connections: int, begin: str) -> AsyncEngine:
     def on_begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql(begin)
 
-    sa.event.listen(engine.sync_engine, "connect", on_connect)
-    sa.event.listen(engine.sync_engine, "begin", on_begin)
+    sa.event.listen(engine, "connect", on_connect)
+    sa.event.listen(engine, "begin", on_begin)
     return engine

@@ -30,10 +30,17 @@ class Transition:
 
 
 def start(scene: Scene, now: datetime) -> Transition:
-    """A runner takes the scene: for the first time, or again after a restart."""
-    stage = Stage.CREATED if scene.stage is Stage.WAITING else scene.stage
-    after = _moved(scene, now, state=SceneState.RUNNING, stage=stage, attempt=scene.attempt + 1)
-    return _transition(scene, after, EventKind.STARTED, attempt=after.attempt, resumed_at=stage.value)
+    """A runner takes the scene, and from now on its task may be at the provider."""
+    queued = scene.state is SceneState.QUEUED
+    after = _moved(
+        scene,
+        now,
+        state=SceneState.RUNNING if queued else scene.state,
+        stage=Stage.CREATED if scene.stage is Stage.WAITING else scene.stage,
+        attempt=scene.attempt + 1,
+        submitted_at=scene.submitted_at or now,
+    )
+    return _transition(scene, after, EventKind.STARTED, attempt=after.attempt, resumed_at=after.stage.value)
 
 
 def sent(scene: Scene, now: datetime) -> Transition:
@@ -42,15 +49,32 @@ def sent(scene: Scene, now: datetime) -> Transition:
 
 
 def tick(scene: Scene, percent: int, now: datetime) -> Transition:
-    """The provider reports progress; never lowers what was shown."""
+    """Progress inside a stage; never lowers what was shown, nor moves a cancelled scene."""
     after = _moved(scene, now)
-    after = replace(after, progress=max(after.progress, min(percent, CLIP[Stage.GENERATED] - 1)))
+    if not after.terminal:
+        after = replace(after, progress=max(after.progress, min(percent, CLIP[Stage.GENERATED] - 1)))
     return Transition(before=scene, after=after, event=None)
+
+
+def reconcile(scene: Scene, now: datetime) -> Transition:
+    """The provider gave no verdict in time. That is no failure: the task may still end well."""
+    after = _moved(scene, now, state=SceneState.RECONCILING)
+    return _transition(scene, after, EventKind.RECONCILING, task=scene.task_id)
 
 
 def generated(scene: Scene, result: str, cost_usd: float | None, file: str, now: datetime) -> Transition:
     """The provider has finished; from here on only the file is missing. ``file`` is its reserved name."""
-    after = _moved(scene, now, stage=Stage.GENERATED, result=result, cost_usd=cost_usd, file=file)
+    state = SceneState.RUNNING if scene.state is SceneState.RECONCILING else scene.state
+    after = _moved(
+        scene,
+        now,
+        state=state,
+        stage=Stage.GENERATED,
+        result=result,
+        cost_usd=cost_usd,
+        file=file,
+        generated_at=now,
+    )
     return _transition(scene, after, EventKind.GENERATED, cost_usd=cost_usd)
 
 
@@ -60,29 +84,70 @@ def downloaded(scene: Scene, now: datetime) -> Transition:
 
 
 def succeed(scene: Scene, take: Take, now: datetime) -> Transition:
-    """The take goes on record and into the session."""
-    after = _moved(scene, now, state=SceneState.SUCCEEDED, stage=Stage.COMPLETE)
-    return replace(
-        _transition(scene, after, EventKind.SUCCEEDED, file=take.file, take=take.number), take=take
-    )
+    """The take goes on record and into the session; a cancelled scene stays so, and its take is late."""
+    if scene.owed:
+        after, kind = _moved(scene, now, stage=Stage.COMPLETE, owed=False), EventKind.KEPT
+        take = replace(take, late=True)
+    else:
+        after = _moved(scene, now, state=SceneState.SUCCEEDED, stage=Stage.COMPLETE)
+        kind = EventKind.SUCCEEDED
+    return replace(_transition(scene, after, kind, file=take.file, take=take.number), take=take)
 
 
 def fail(scene: Scene, failure: SceneFailure, now: datetime) -> Transition:
-    """The scene ends without a file; progress stays where it was."""
-    after = _moved(scene, now, state=SceneState.FAILED, failure=failure)
-    return _transition(scene, after, EventKind.FAILED, code=failure.code, message=failure.message)
+    """The scene ends without a file; progress stays where it was. A cancelled one stays cancelled."""
+    if scene.owed:
+        after, kind = _moved(scene, now, owed=False), EventKind.GIVEN_UP
+    else:
+        after, kind = _moved(scene, now, state=SceneState.FAILED, failure=failure), EventKind.FAILED
+    return _transition(scene, after, kind, code=failure.code, message=failure.message)
+
+
+def retry(scene: Scene, failure: SceneFailure, task_id: str, now: datetime) -> Transition:
+    """The task has ended without a video: back into the queue, for another one under a new UUID."""
+    if scene.terminal or scene.state is SceneState.QUEUED:
+        raise IllegalTransition(f"scene {scene.id} is {scene.state}")
+    after = replace(
+        scene,
+        state=SceneState.QUEUED,
+        stage=Stage.WAITING,
+        task_id=task_id,
+        tries=scene.tries + 1,
+        submitted_at=None,
+        generated_at=None,
+        updated_at=now,
+    )
+    return _transition(
+        scene,
+        after,
+        EventKind.RETRIED,
+        code=failure.code,
+        message=failure.message,
+        ended_task=scene.task_id,
+        task=task_id,
+        tries=after.tries,
+    )
+
+
+def cancel(scene: Scene, now: datetime) -> Transition:
+    """Nobody waits for the scene any longer. What the provider has been given, it goes on with, and bills."""
+    if scene.terminal:
+        raise IllegalTransition(f"scene {scene.id} is {scene.state}")
+    owed = scene.submitted_at is not None
+    after = replace(scene, state=SceneState.CANCELLED, owed=owed, attempt=scene.attempt + 1, updated_at=now)
+    return _transition(scene, after, EventKind.CANCELLED, owed=owed)
 
 
 def _moved(scene: Scene, now: datetime, *, stage: Stage | None = None, **changes: Any) -> Scene:
-    """The scene with ``changes``, at ``stage``, its progress at least at the stage's mark."""
-    if scene.terminal:
+    """The scene with ``changes``, at ``stage``; while it is live, its progress reaches the stage's mark."""
+    if scene.settled:
         raise IllegalTransition(f"scene {scene.id} is {scene.state}")
     if scene.state is SceneState.QUEUED and "state" not in changes:
         raise IllegalTransition(f"scene {scene.id} has not been started")
     stage = stage or scene.stage
-    if not _before(scene, stage) and stage is not scene.stage:
+    if ORDER.index(stage) < ORDER.index(scene.stage):
         raise IllegalTransition(f"scene {scene.id} cannot go back from {scene.stage} to {stage}")
-    progress = max(scene.progress, CLIP[stage])
+    progress = scene.progress if scene.terminal else max(scene.progress, CLIP[stage])
     return replace(scene, stage=stage, progress=progress, updated_at=now, **changes)
 
 
@@ -95,7 +160,3 @@ def _transition(before: Scene, after: Scene, kind: EventKind, **data: Any) -> Tr
         data={name: value for name, value in data.items() if value is not None},
     )
     return Transition(before=before, after=after, event=event)
-
-
-def _before(scene: Scene, stage: Stage) -> bool:
-    return ORDER.index(scene.stage) < ORDER.index(stage)

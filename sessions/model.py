@@ -37,7 +37,8 @@ class SceneState(StrEnum):
     """Whether a scene still moves."""
 
     QUEUED = "queued"  #: in by ``studio.generate``; out by the runner or a cancel
-    RUNNING = "running"  #: in by the runner; out by success, failure or a cancel
+    RUNNING = "running"  #: in by the runner; out by success, failure, a retry or a cancel
+    RECONCILING = "reconciling"  #: in when the provider gave no verdict in time; asked for on a slow schedule
     SUCCEEDED = "succeeded"  #: in by the recipe, together with its take
     FAILED = "failed"  #: in by the runner, with a reason
     CANCELLED = "cancelled"  #: in by a caller
@@ -54,7 +55,7 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"  #: all were cancelled
 
 
-#: a scene in one of these never changes again
+#: a scene in one of these never changes its state again
 TERMINAL = frozenset({SceneState.SUCCEEDED, SceneState.FAILED, SceneState.CANCELLED})
 
 #: a job in one of these never changes again
@@ -72,6 +73,17 @@ class EventKind(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    RETRIED = "retried"  #: the task ended without a video; another one, under a new UUID, takes its place
+    RECONCILING = "reconciling"  #: no verdict in time; the provider is asked on a slow schedule
+    KEPT = "kept"  #: a video came although the scene had been cancelled, and is kept as a take
+    GIVEN_UP = "given_up"  #: no video came after a cancel
+
+
+class Lane(StrEnum):
+    """Whose work goes first where slots are scarce."""
+
+    INTERACTIVE = "interactive"  #: somebody is waiting for it
+    BATCH = "batch"  #: may take its time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +145,7 @@ class SceneDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class Take:
-    """One finished file of a scene. Takes are kept; the newest is the session's video."""
+    """One finished file of a scene. Takes are kept; one is chosen as the session's video."""
 
     id: str
     session_id: str
@@ -150,6 +162,7 @@ class Take:
     size: int  #: bytes
     cost_usd: float | None
     created_at: datetime
+    late: bool = False  #: came after its scene was cancelled; chosen only where there is no other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,12 +178,11 @@ class Session:
 
     @property
     def videos(self) -> tuple[Take, ...]:
-        """The chosen take of each scenario, in running order: the one with the highest number."""
-        newest: dict[Scenario, Take] = {}
-        for take in self.takes:
-            if take.scenario not in newest or take.number > newest[take.scenario].number:
-                newest[take.scenario] = take
-        return tuple(newest[scenario] for scenario in Scenario if scenario in newest)
+        """The chosen take of each scenario, in running order: the newest that nobody had cancelled."""
+        chosen: dict[Scenario, Take] = {}
+        for take in sorted(self.takes, key=lambda take: (not take.late, take.number)):
+            chosen[take.scenario] = take
+        return tuple(chosen[scenario] for scenario in Scenario if scenario in chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,21 +211,31 @@ class Scene:
     width: int
     height: int
     image_url: str | None
-    task_id: str  #: the provider task's UUID, chosen with the scene, so on record before anything is sent
+    task_id: str  #: the provider task's UUID, on record long before anything is sent
     created_at: datetime
     updated_at: datetime
     state: SceneState = SceneState.QUEUED
     stage: Stage = Stage.WAITING
     progress: int = 0  #: percent, never falls
-    attempt: int = 0  #: how many times a runner has taken this scene; a fence for writes
+    attempt: int = 0  #: how many times the scene changed hands (runners, a cancel); a fence for writes
+    tries: int = 1  #: tasks ordered so far; a retry orders another one
+    submitted_at: datetime | None = None  #: when the task may have left; None: it surely has not
+    generated_at: datetime | None = None  #: when the provider was known to be done
     result: str | None = None  #: where the provider put its result (URL or path)
     cost_usd: float | None = None  #: as reported by the provider
     file: str | None = None  #: name inside the outputs storage; reserved from "generated" on
     failure: SceneFailure | None = None
+    owed: bool = False  #: cancelled, but the provider may still deliver what it bills
 
     @property
     def terminal(self) -> bool:
+        """Whether the state is final."""
         return self.state in TERMINAL
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing more to do: final, and no video is owed."""
+        return self.terminal and not self.owed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +246,7 @@ class Job:
     session_id: str
     created_at: datetime
     state: JobState = JobState.QUEUED
+    lane: Lane = Lane.INTERACTIVE
     finished_at: datetime | None = None
 
     @property
@@ -248,3 +271,15 @@ class Event:
     kind: EventKind
     at: datetime
     data: Mapping[str, Any] = field(default_factory=dict)
+    seq: int = 0  #: its place in the order of all events; 0 until it is stored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """How long the provider took for one clip; what estimates are learned from."""
+
+    model: str
+    seconds: float  #: length of the clip
+    width: int
+    height: int
+    took: float  #: from submission to the known end, in seconds

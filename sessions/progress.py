@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sessions.model import Stage
+from sessions.model import Scene, Stage
 
 #: percent at which a clip has reached a stage (document 002, "Progress Tracking")
 CLIP: Mapping[Stage, int] = MappingProxyType(
@@ -34,3 +34,8 @@ def while_generating(fraction: float) -> int:
     low, high = CLIP[Stage.SENT], CLIP[Stage.GENERATED]
     percent = low + (high - low) * min(1.0, max(0.0, fraction))
     return min(high - STEP, int(percent) // STEP * STEP)
+
+
+def reached(scene: Scene, stage: Stage) -> bool:
+    """Whether the scene has come as far as ``stage``."""
+    return ORDER.index(scene.stage) >= ORDER.index(stage)

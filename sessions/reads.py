@@ -2,72 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sessions import rows, tables
-from sessions.model import CLOSED, Event, Job, JobSnapshot, Scenario, Scene, Session
+from sessions.idempotency import KeyedRequest
+from sessions.model import Event, Generation, Job, JobSnapshot, Scenario, Scene, Session
 
 _PLACE = {scenario: place for place, scenario in enumerate(Scenario)}
 
+# Statements are built once: building one costs more than running it.
+_by = sa.bindparam
 
-async def sessions(connection: AsyncConnection, query: sa.Select[Any]) -> list[Session]:
-    """The sessions that ``query`` finds, with their descriptions and takes."""
-    found = list((await connection.execute(query)).mappings())
-    ids = [row["id"] for row in found]
-    descriptions = await _by_session(connection, tables.descriptions, tables.descriptions.c.scenario, ids)
-    takes = await _by_session(connection, tables.takes, tables.takes.c.created_at, ids)
-    return [rows.session_of(row, descriptions.get(row["id"], []), takes.get(row["id"], [])) for row in found]
+_SESSION = sa.select(tables.sessions).where(tables.sessions.c.id == _by("session_id"))
+_COUNT_SESSIONS = sa.select(sa.func.count()).select_from(tables.sessions)
+_PAGE_OF_SESSIONS = (
+    sa.select(tables.sessions)
+    .order_by(tables.sessions.c.created_at.desc(), tables.sessions.c.id)
+    .limit(_by("limit", type_=sa.Integer))
+    .offset(_by("offset", type_=sa.Integer))
+)
+_DESCRIPTIONS = (
+    sa.select(tables.descriptions)
+    .where(tables.descriptions.c.session_id.in_(_by("ids", expanding=True)))
+    .order_by(tables.descriptions.c.scenario)
+)
+_TAKES = (
+    sa.select(tables.takes)
+    .where(tables.takes.c.session_id.in_(_by("ids", expanding=True)))
+    .order_by(tables.takes.c.created_at)
+)
+_JOB = sa.select(tables.jobs).where(tables.jobs.c.id == _by("job_id"))
+_SCENES = sa.select(tables.scenes).where(tables.scenes.c.job_id == _by("job_id"))
+_JOBS_OF = (
+    sa.select(tables.jobs)
+    .where(tables.jobs.c.session_id == _by("session_id"))
+    .order_by(tables.jobs.c.created_at.desc(), tables.jobs.c.id)
+)
+_UNFINISHED = (
+    sa.select(tables.jobs.c.id)
+    .where(tables.jobs.c.id.in_(sa.select(tables.scenes.c.job_id).where(tables.unsettled)))
+    .order_by(tables.jobs.c.created_at, tables.jobs.c.id)
+)
+_EVENTS = (
+    sa.select(tables.events)
+    .where(tables.events.c.job_id == _by("job_id"), tables.events.c.seq > _by("after"))
+    .order_by(tables.events.c.seq)
+)
+_GENERATIONS = (
+    sa.select(*tables.scenes.c["model", "seconds", "width", "height", "submitted_at", "generated_at"])
+    .where(tables.scenes.c.generated_at.is_not(None), tables.scenes.c.submitted_at.is_not(None))
+    .order_by(tables.scenes.c.generated_at.desc())
+    .limit(_by("limit", type_=sa.Integer))
+)
+_REQUEST = sa.select(tables.requests).where(
+    tables.requests.c.caller == _by("caller"), tables.requests.c.key == _by("key")
+)
 
 
-async def page_of_sessions(
-    connection: AsyncConnection, *, limit: int, offset: int
-) -> tuple[list[Session], int]:
-    table = tables.sessions
-    newest = sa.select(table).order_by(table.c.created_at.desc(), table.c.id).limit(limit).offset(offset)
-    total = await connection.scalar(sa.select(sa.func.count()).select_from(table))
-    return await sessions(connection, newest), total or 0
+def session(connection: sa.Connection, session_id: str) -> Session | None:
+    found = _sessions(connection, _SESSION, {"session_id": session_id})
+    return found[0] if found else None
 
 
-async def job(connection: AsyncConnection, job_id: str) -> Job:
-    """The job, which is known to exist."""
-    query = sa.select(tables.jobs).where(tables.jobs.c.id == job_id)
-    return rows.job_of((await connection.execute(query)).mappings().one())
+def page_of_sessions(connection: sa.Connection, *, limit: int, offset: int) -> tuple[list[Session], int]:
+    total = connection.scalar(_COUNT_SESSIONS)
+    return _sessions(connection, _PAGE_OF_SESSIONS, {"limit": limit, "offset": offset}), total or 0
 
 
-async def snapshot(connection: AsyncConnection, job_id: str) -> JobSnapshot | None:
-    query = sa.select(tables.jobs).where(tables.jobs.c.id == job_id)
-    row = (await connection.execute(query)).mappings().first()
+def snapshot(connection: sa.Connection, job_id: str) -> JobSnapshot | None:
+    row = connection.execute(_JOB, {"job_id": job_id}).mappings().first()
     if row is None:
         return None
-    its_scenes = sa.select(tables.scenes).where(tables.scenes.c.job_id == job_id)
-    return JobSnapshot(job=rows.job_of(row), scenes=await scenes(connection, its_scenes))
+    return JobSnapshot(job=rows.job_of(row), scenes=scenes(connection, _SCENES, {"job_id": job_id}))
 
 
-async def jobs_of(connection: AsyncConnection, session_id: str) -> list[Job]:
-    table = tables.jobs
-    query = sa.select(table).where(table.c.session_id == session_id)
-    newest_first = query.order_by(table.c.created_at.desc(), table.c.id)
-    return [rows.job_of(row) for row in (await connection.execute(newest_first)).mappings()]
+def jobs_of(connection: sa.Connection, session_id: str) -> list[Job]:
+    found = connection.execute(_JOBS_OF, {"session_id": session_id})
+    return [rows.job_of(row) for row in found.mappings()]
 
 
-async def unfinished_jobs(connection: AsyncConnection) -> list[str]:
-    table = tables.jobs
-    query = sa.select(table.c.id).where(table.c.state.not_in(sorted(CLOSED)))
-    return list((await connection.execute(query.order_by(table.c.created_at, table.c.id))).scalars())
+def unfinished_jobs(connection: sa.Connection) -> list[str]:
+    return list(connection.execute(_UNFINISHED).scalars())
 
 
-async def scenes(connection: AsyncConnection, query: sa.Select[Any]) -> tuple[Scene, ...]:
-    return in_running_order([rows.scene_of(row) for row in (await connection.execute(query)).mappings()])
+def scenes(connection: sa.Connection, query: sa.Select[Any], values: Mapping[str, Any]) -> tuple[Scene, ...]:
+    found = connection.execute(query, values)
+    return in_running_order([rows.scene_of(row) for row in found.mappings()])
 
 
-async def events(connection: AsyncConnection, job_id: str) -> list[Event]:
-    table = tables.events
-    query = sa.select(table).where(table.c.job_id == job_id).order_by(table.c.seq)
-    return [rows.event_of(row) for row in (await connection.execute(query)).mappings()]
+def events(connection: sa.Connection, job_id: str, after: int) -> list[Event]:
+    found = connection.execute(_EVENTS, {"job_id": job_id, "after": after})
+    return [rows.event_of(row) for row in found.mappings()]
+
+
+def generations(connection: sa.Connection, limit: int) -> list[Generation]:
+    found = [
+        Generation(
+            model=row.model,
+            seconds=row.seconds,
+            width=row.width,
+            height=row.height,
+            took=(row.generated_at - row.submitted_at).total_seconds(),
+        )
+        for row in connection.execute(_GENERATIONS, {"limit": limit})
+    ]
+    return found[::-1]
+
+
+def request(connection: sa.Connection, caller: str, key: str) -> KeyedRequest | None:
+    row = connection.execute(_REQUEST, {"caller": caller, "key": key}).mappings().first()
+    return None if row is None else rows.request_of(row)
 
 
 def in_running_order(scenes: Sequence[Scene]) -> tuple[Scene, ...]:
@@ -75,11 +122,19 @@ def in_running_order(scenes: Sequence[Scene]) -> tuple[Scene, ...]:
     return tuple(sorted(scenes, key=lambda scene: _PLACE[scene.scenario]))
 
 
-async def _by_session(
-    connection: AsyncConnection, table: sa.Table, order: sa.Column[Any], ids: list[str]
+def _sessions(connection: sa.Connection, query: sa.Select[Any], values: Mapping[str, Any]) -> list[Session]:
+    """The sessions that ``query`` finds, with their descriptions and takes."""
+    found = list(connection.execute(query, values).mappings())
+    ids = [row["id"] for row in found]
+    descriptions = _by_session(connection, _DESCRIPTIONS, ids)
+    takes = _by_session(connection, _TAKES, ids)
+    return [rows.session_of(row, descriptions.get(row["id"], []), takes.get(row["id"], [])) for row in found]
+
+
+def _by_session(
+    connection: sa.Connection, query: sa.Select[Any], ids: list[str]
 ) -> dict[str, list[sa.RowMapping]]:
     found: dict[str, list[sa.RowMapping]] = {}
-    query = sa.select(table).where(table.c.session_id.in_(ids)).order_by(order)
-    for row in (await connection.execute(query)).mappings():
+    for row in connection.execute(query, {"ids": ids}).mappings():
         found.setdefault(row["session_id"], []).append(row)
     return found

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import RowMapping
 
+from sessions.idempotency import KeyedRequest
 from sessions.model import (
     Brief,
     Event,
     EventKind,
     Job,
     JobState,
+    Lane,
     Scenario,
     Scene,
     SceneDescription,
@@ -27,6 +30,7 @@ from sessions.model import (
 _DESCRIPTION_KEYS = tuple(
     field.name for field in fields(SceneDescription) if field.name not in ("scenario", "approved", "version")
 )
+_SCENE_KEYS = tuple(field.name for field in fields(Scene))
 
 
 def session_row(session: Session) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def description_of(row: RowMapping) -> SceneDescription:
 
 
 def job_row(job: Job) -> dict[str, Any]:
-    return {**asdict(job), "state": job.state.value}
+    return {**asdict(job), "state": job.state.value, "lane": job.lane.value}
 
 
 def job_of(row: RowMapping) -> Job:
@@ -79,17 +83,26 @@ def job_of(row: RowMapping) -> Job:
         session_id=row["session_id"],
         created_at=row["created_at"],
         state=JobState(row["state"]),
+        lane=Lane(row["lane"]),
         finished_at=row["finished_at"],
     )
 
 
 def scene_row(scene: Scene) -> dict[str, Any]:
-    return {
-        **asdict(scene),
-        "scenario": scene.scenario.value,
-        "state": scene.state.value,
-        "stage": scene.stage.value,
-    }
+    return {name: _column(scene, name) for name in _SCENE_KEYS}
+
+
+def scene_changes(before: Scene, after: Scene) -> dict[str, Any]:
+    """The columns in which ``after`` differs; most transitions touch a handful."""
+    changed = (name for name in _SCENE_KEYS if getattr(before, name) is not getattr(after, name))
+    return {"updated_at": after.updated_at} | {name: _column(after, name) for name in changed}
+
+
+def _column(scene: Scene, name: str) -> Any:
+    value = getattr(scene, name)
+    if isinstance(value, StrEnum):
+        return value.value
+    return asdict(value) if isinstance(value, SceneFailure) else value
 
 
 def scene_of(row: RowMapping) -> Scene:
@@ -129,4 +142,9 @@ def event_of(row: RowMapping) -> Event:
         kind=EventKind(row["kind"]),
         at=row["at"],
         data=row["data"],
+        seq=row["seq"],
     )
+
+
+def request_of(row: RowMapping) -> KeyedRequest:
+    return KeyedRequest(**row)

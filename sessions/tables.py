@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-from sessions.model import TERMINAL
+from sessions.model import TERMINAL, Lane
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,6 +63,7 @@ jobs = sa.Table(
     sa.Column("id", _ID, primary_key=True),
     sa.Column("session_id", _ID, sa.ForeignKey("sessions.id"), nullable=False, index=True),
     sa.Column("state", _WORD, nullable=False, index=True),
+    sa.Column("lane", _WORD, nullable=False, server_default=Lane.INTERACTIVE.value),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("finished_at", UtcTime),
 )
@@ -89,14 +90,20 @@ scenes = sa.Table(
     sa.Column("stage", _WORD, nullable=False),
     sa.Column("progress", sa.Integer, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("submitted_at", UtcTime),
+    sa.Column("generated_at", UtcTime, index=True),
     sa.Column("result", sa.Text),
     sa.Column("cost_usd", sa.Float),
     sa.Column("file", sa.String(255)),
     sa.Column("failure", sa.JSON(none_as_null=True)),
+    sa.Column("owed", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("session_id", "scenario", "take"),
 )
 
 live = scenes.c.state.not_in(sorted(TERMINAL))
+
+unsettled = sa.or_(live, scenes.c.owed)
 
 # Whatever the program believes, the database never holds two live scenes for one scenario of a
 # session: a double click cannot pay twice.
@@ -107,6 +114,10 @@ one_live_scene = sa.Index(
     unique=True,
     sqlite_where=live,
     postgresql_where=live,
+)
+
+unsettled_scenes = sa.Index(
+    "ix_scenes_unsettled", scenes.c.job_id, sqlite_where=unsettled, postgresql_where=unsettled
 )
 
 takes = sa.Table(
@@ -127,6 +138,7 @@ takes = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("cost_usd", sa.Float),
     sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("late", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 events = sa.Table(
@@ -138,4 +150,17 @@ events = sa.Table(
     sa.Column("kind", _WORD, nullable=False),
     sa.Column("at", UtcTime, nullable=False),
     sa.Column("data", sa.JSON, nullable=False),
+)
+
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("caller", sa.String(255), primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False, index=True),
+    sa.Column("subject", _ID),
+    sa.Column("joined", sa.Boolean, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("body", sa.LargeBinary),
 )

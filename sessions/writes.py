@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sessions import reads, rows, tables
+from sessions import lifecycle, reads, rows, tables
+from sessions.idempotency import KEPT, KeyedRequest
 from sessions.lifecycle import Transition
 from sessions.model import (
     CLOSED,
@@ -17,117 +17,179 @@ from sessions.model import (
     EventKind,
     Job,
     JobSnapshot,
+    Scenario,
     Scene,
     SceneDescription,
     SceneState,
     Session,
 )
 from sessions.rollup import job_state
-from sessions.store import DescriptionChanged, SceneUnderWay, Superseded
+from sessions.store import DescriptionChanged, RequestKnown, SceneUnderWay, Superseded
+
+# Statements are built once: building one costs more than running it. An UPDATE without values
+# writes the columns that it is given.
+_by = sa.bindparam
+
+_KNOWS_SESSION = sa.select(sa.func.count()).where(tables.sessions.c.id == _by("session_id"))
+_INSERT_SESSION = sa.insert(tables.sessions)
+_UPDATE_SESSION = sa.update(tables.sessions).where(tables.sessions.c.id == _by("its_id"))
+
+_this_description = (
+    tables.descriptions.c.session_id == _by("its_session"),
+    tables.descriptions.c.scenario == _by("its_scenario"),
+)
+_KNOWS_DESCRIPTION = sa.select(sa.func.count()).where(*_this_description)
+_INSERT_DESCRIPTION = sa.insert(tables.descriptions)
+_UPDATE_DESCRIPTION = sa.update(tables.descriptions).where(
+    *_this_description, tables.descriptions.c.version == _by("seen")
+)
+
+_INSERT_JOB = sa.insert(tables.jobs)
+_UPDATE_JOB = sa.update(tables.jobs).where(tables.jobs.c.id == _by("its_id"))
+_JOB_AND_STATES = (
+    sa.select(tables.jobs, tables.scenes.c.state.label("scene_state"))
+    .join(tables.scenes, tables.scenes.c.job_id == tables.jobs.c.id)
+    .where(tables.jobs.c.id == _by("job_id"))
+)
+
+_INSERT_SCENE = sa.insert(tables.scenes)
+_UPDATE_SCENE = sa.update(tables.scenes).where(
+    tables.scenes.c.id == _by("its_id"), tables.scenes.c.attempt == _by("seen"), tables.unsettled
+)
+_RIVALS = sa.select(tables.scenes).where(
+    tables.scenes.c.session_id == _by("session_id"),
+    tables.scenes.c.scenario.in_(_by("scenarios", expanding=True)),
+    tables.live,
+)
+_LAST_TAKES = (
+    sa.select(tables.scenes.c.scenario, sa.func.max(tables.scenes.c.take))
+    .where(tables.scenes.c.session_id == _by("session_id"))
+    .group_by(tables.scenes.c.scenario)
+)
+
+_INSERT_EVENT = sa.insert(tables.events)
+_INSERT_TAKE = sa.insert(tables.takes)
+
+_INSERT_REQUEST = sa.insert(tables.requests)
+_DELETE_REQUEST = sa.delete(tables.requests).where(
+    tables.requests.c.caller == _by("caller"), tables.requests.c.key == _by("key")
+)
+_DELETE_REQUESTS = sa.delete(tables.requests).where(tables.requests.c.created_at < _by("before"))
 
 
-async def create_session(connection: AsyncConnection, session: Session) -> None:
-    table = tables.sessions
-    known = await connection.scalar(
-        sa.select(sa.func.count()).select_from(table).where(table.c.id == session.id)
-    )
-    if not known:
-        await connection.execute(sa.insert(table), [rows.session_row(session)])
-        for description in session.descriptions.values():
-            await _save_description(connection, session.id, description)
+def create_session(connection: sa.Connection, session: Session, request: KeyedRequest | None) -> None:
+    if request:
+        _record_once(connection, request)
+    if connection.scalar(_KNOWS_SESSION, {"session_id": session.id}):
+        return
+    connection.execute(_INSERT_SESSION, rows.session_row(session))
+    for description in session.descriptions.values():
+        _save_description(connection, session.id, description)
 
 
-async def save_descriptions(
-    connection: AsyncConnection, session_id: str, descriptions: Sequence[SceneDescription], now: datetime
+def save_descriptions(
+    connection: sa.Connection, session_id: str, descriptions: Sequence[SceneDescription], now: datetime
 ) -> None:
     for description in descriptions:
-        await _save_description(connection, session_id, description)
-    await _touch_session(connection, session_id, now)
+        _save_description(connection, session_id, description)
+    _touch_session(connection, session_id, now)
 
 
-async def _save_description(
-    connection: AsyncConnection, session_id: str, description: SceneDescription
-) -> None:
+def _save_description(connection: sa.Connection, session_id: str, description: SceneDescription) -> None:
     """Write over the version that the caller has seen, and no other."""
-    table = tables.descriptions
     row = rows.description_row(session_id, replace(description, version=description.version + 1))
-    mine = (table.c.session_id == session_id, table.c.scenario == description.scenario.value)
+    mine = {"its_session": session_id, "its_scenario": description.scenario.value}
     if description.version:
-        seen = table.c.version == description.version
-        written = (await connection.execute(sa.update(table).where(*mine, seen).values(row))).rowcount
+        changed = connection.execute(_UPDATE_DESCRIPTION, {**row, **mine, "seen": description.version})
+        written = changed.rowcount == 1
     else:
-        known = await connection.scalar(sa.select(sa.func.count()).select_from(table).where(*mine))
-        written = 0 if known else (await connection.execute(sa.insert(table), [row])).rowcount
+        written = not connection.scalar(_KNOWS_DESCRIPTION, mine)
+        if written:
+            connection.execute(_INSERT_DESCRIPTION, row)
     if not written:
         raise DescriptionChanged(description.scenario)
 
 
-async def create_job(connection: AsyncConnection, job: Job, scenes: Sequence[Scene]) -> JobSnapshot:
-    table = tables.scenes
-    wanted = [scene.scenario.value for scene in scenes]
-    rivals = await reads.scenes(
-        connection,
-        sa.select(table).where(
-            table.c.session_id == job.session_id, table.c.scenario.in_(wanted), tables.live
-        ),
-    )
+def create_job(
+    connection: sa.Connection, job: Job, scenes: Sequence[Scene], request: KeyedRequest | None
+) -> JobSnapshot:
+    if request:
+        _record_once(connection, request)
+    scenarios = [scene.scenario.value for scene in scenes]
+    rivals = reads.scenes(connection, _RIVALS, {"session_id": job.session_id, "scenarios": scenarios})
     if rivals:
         raise SceneUnderWay(rivals)
-    last = await _last_takes(connection, job.session_id)
+    last = _last_takes(connection, job.session_id)
     numbered = tuple(replace(scene, take=last.get(scene.scenario.value, 0) + 1) for scene in scenes)
-    await connection.execute(sa.insert(tables.jobs), [rows.job_row(job)])
-    await connection.execute(sa.insert(table), [rows.scene_row(scene) for scene in numbered])
-    await connection.execute(sa.insert(tables.events), [rows.event_row(_queued(scene)) for scene in numbered])
+    connection.execute(_INSERT_JOB, rows.job_row(job))
+    connection.execute(_INSERT_SCENE, [rows.scene_row(scene) for scene in numbered])
+    connection.execute(_INSERT_EVENT, [rows.event_row(_queued(scene)) for scene in numbered])
     return JobSnapshot(job=job, scenes=reads.in_running_order(numbered))
 
 
-async def apply(connection: AsyncConnection, transition: Transition) -> Job:
+def apply(connection: sa.Connection, transition: Transition) -> Job | None:
     before, after = transition.before, transition.after
-    table = tables.scenes
-    written = await connection.execute(
-        sa.update(table)
-        .where(table.c.id == before.id, table.c.attempt == before.attempt, tables.live)
-        .values(rows.scene_row(after))
-    )
+    changes = rows.scene_changes(before, after)
+    written = connection.execute(_UPDATE_SCENE, {**changes, "its_id": before.id, "seen": before.attempt})
     if written.rowcount != 1:
         raise Superseded(before.id)
     if transition.event:
-        await connection.execute(sa.insert(tables.events), [rows.event_row(transition.event)])
+        connection.execute(_INSERT_EVENT, rows.event_row(transition.event))
     if transition.take:
-        await connection.execute(sa.insert(tables.takes), [rows.take_row(transition.take)])
-        await _touch_session(connection, after.session_id, after.updated_at)
-    if before.state is not after.state:
-        await _roll_up(connection, after)
-    return await reads.job(connection, after.job_id)
+        connection.execute(_INSERT_TAKE, rows.take_row(transition.take))
+        _touch_session(connection, after.session_id, after.updated_at)
+    return None if before.state is after.state else _rolled_up(connection, after)
 
 
-async def _roll_up(connection: AsyncConnection, scene: Scene) -> None:
-    """Write the job's state anew after one of its scenes has changed its own."""
-    states = await connection.execute(
-        sa.select(tables.scenes.c.state).where(tables.scenes.c.job_id == scene.job_id)
-    )
-    state = job_state([SceneState(value) for value in states.scalars()])
-    await connection.execute(
-        sa.update(tables.jobs)
-        .where(tables.jobs.c.id == scene.job_id)
-        .values(state=state.value, finished_at=scene.updated_at if state in CLOSED else None)
-    )
+def cancel(
+    connection: sa.Connection, job_id: str, scenarios: Collection[Scenario], now: datetime
+) -> JobSnapshot | None:
+    snapshot = reads.snapshot(connection, job_id)
+    if snapshot is None:
+        return None
+    for scene in snapshot.scenes:
+        if scene.scenario in scenarios and not scene.terminal:
+            apply(connection, lifecycle.cancel(scene, now))
+    return reads.snapshot(connection, job_id)
 
 
-async def _last_takes(connection: AsyncConnection, session_id: str) -> dict[str, int]:
+def remember_request(connection: sa.Connection, request: KeyedRequest) -> None:
+    connection.execute(_DELETE_REQUEST, {"caller": request.caller, "key": request.key})
+    connection.execute(_INSERT_REQUEST, asdict(request))
+
+
+def forget_requests(connection: sa.Connection, before: datetime) -> int:
+    return connection.execute(_DELETE_REQUESTS, {"before": before}).rowcount
+
+
+def _record_once(connection: sa.Connection, request: KeyedRequest) -> None:
+    known = reads.request(connection, request.caller, request.key)
+    if known and known.created_at > request.created_at - KEPT:
+        raise RequestKnown(known)
+    remember_request(connection, request)
+
+
+def _rolled_up(connection: sa.Connection, scene: Scene) -> Job:
+    """The job, its state written anew after one of its scenes has changed its own."""
+    found = connection.execute(_JOB_AND_STATES, {"job_id": scene.job_id}).mappings().all()
+    job = rows.job_of(found[0])
+    state = job_state([SceneState(row["scene_state"]) for row in found])
+    if state is job.state:
+        return job
+    job = replace(job, state=state, finished_at=scene.updated_at if state in CLOSED else None)
+    changes = {"state": state.value, "finished_at": job.finished_at}
+    connection.execute(_UPDATE_JOB, {**changes, "its_id": job.id})
+    return job
+
+
+def _last_takes(connection: sa.Connection, session_id: str) -> dict[str, int]:
     """The highest take number so far, by scenario."""
-    table = tables.scenes
-    query = (
-        sa.select(table.c.scenario, sa.func.max(table.c.take))
-        .where(table.c.session_id == session_id)
-        .group_by(table.c.scenario)
-    )
-    return {scenario: take for scenario, take in await connection.execute(query)}  # noqa: C416 - rows are not pairs
+    found = connection.execute(_LAST_TAKES, {"session_id": session_id})
+    return {scenario: take for scenario, take in found}  # noqa: C416 - rows are not pairs
 
 
-async def _touch_session(connection: AsyncConnection, session_id: str, now: datetime) -> None:
-    table = tables.sessions
-    await connection.execute(sa.update(table).where(table.c.id == session_id).values(updated_at=now))
+def _touch_session(connection: sa.Connection, session_id: str, now: datetime) -> None:
+    connection.execute(_UPDATE_SESSION, {"updated_at": now, "its_id": session_id})
 
 
 def _queued(scene: Scene) -> Event:

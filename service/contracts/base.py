@@ -10,15 +10,18 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
+from service.contracts import idempotency
+from service.contracts.idempotency import Idempotency
+from service.contracts.problems import BadRequest, Problem
 from service.logs import request_id
 from sessions.errors import (
     Conflict,
@@ -42,16 +45,6 @@ _GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
-    """An error on its way to a client, before it has any contract's shape."""
-
-    status: int
-    message: str  #: one sentence
-    detail: Mapping[str, Any] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Contract:
     """One HTTP API: its name, the paths it owns, and how its errors look."""
 
@@ -68,13 +61,7 @@ class Route:
     path: str
     handler: Handler
     contract: Contract
-
-
-class BadRequest(Exception):
-    """Raised by a handler for what is wrong with HTTP itself rather than with the wish."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    creates: bool = False  #: makes something new, so that an idempotency key means something
 
 
 #: the first match counts
@@ -103,11 +90,18 @@ _INTERNAL = Problem(
 class Guard:
     """Answers every request in the shape of its contract, whatever happens inside."""
 
-    def __init__(self, routes: Iterable[Route], fallback: Contract, names: Iterable[str]) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        fallback: Contract,
+        names: Iterable[str],
+        idempotency: Idempotency,
+    ) -> None:
         self._names = frozenset({"localhost", "127.0.0.1", "[::1]", *names})
-        self._by_handler = {route.handler: route.contract for route in routes}
+        self._by_handler = {route.handler: route for route in routes}
         self._fallback = fallback
-        contracts = {*self._by_handler.values(), fallback}
+        self._idempotency = idempotency
+        contracts = {*(route.contract for route in self._by_handler.values()), fallback}
         self._by_prefix = sorted(
             ((prefix, contract) for contract in contracts for prefix in contract.prefixes),
             key=lambda item: -len(item[0]),
@@ -120,7 +114,7 @@ class Guard:
         started = time.perf_counter()
         try:
             self._check_names(request)
-            response = await handler(request)
+            response = await self._answer(request, handler)
         except Exception as error:  # noqa: BLE001 - the border: whatever breaks, the client gets a plain answer
             response = self._refusal(request, error)
         if not response.prepared:
@@ -135,6 +129,12 @@ class Guard:
                 ms=round((time.perf_counter() - started) * 1000, 1),
             )
         return response
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = self._by_handler.get(request.match_info.handler)
+        if route is not None and route.creates and idempotency.HEADER in request.headers:
+            return await self._idempotency.answer(request, handler)
+        return await handler(request)
 
     def _check_names(self, request: web.Request) -> None:
         """Refuse requests that a foreign web page has made, or made possible by DNS rebinding."""
@@ -170,11 +170,12 @@ class Guard:
         return response
 
     def _contract(self, request: web.Request) -> Contract:
-        found = self._by_handler.get(request.match_info.handler)
-        if found is None:  # no such path or method: whose clients would ask here?
-            matching = (item for prefix, item in self._by_prefix if request.path.startswith(prefix))
-            found = next(matching, self._fallback)
-        return found
+        route = self._by_handler.get(request.match_info.handler)
+        if route is not None:
+            return route.contract
+        # No such path or method: whose clients would ask here?
+        matching = (item for prefix, item in self._by_prefix if request.path.startswith(prefix))
+        return next(matching, self._fallback)
 
 
 def _foreign(reason: str) -> Problem:

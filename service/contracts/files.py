@@ -19,7 +19,8 @@ from aiohttp import ETag, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
-from service.contracts.base import BadRequest, Contract, Problem, Route
+from service.contracts.base import Contract, Route
+from service.contracts.problems import BadRequest, Problem
 from service.storage.outputs import Outputs
 from sessions.errors import NotFound
 

@@ -9,7 +9,8 @@ from http import HTTPStatus
 import structlog
 from aiohttp import web
 
-from service.contracts.base import Contract, Problem, Route
+from service.contracts.base import Contract, Route
+from service.contracts.problems import Problem
 from service.health import Health
 
 

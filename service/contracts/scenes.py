@@ -13,16 +13,22 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from service.contracts import scenes_views as views
-from service.contracts.base import Contract, Problem, Route, read_json
+from service.contracts.base import Contract, Route, read_json
+from service.contracts.event_stream import EventStreams
+from service.contracts.idempotency import keyed
+from service.contracts.problems import Problem
 from service.contracts.scenes_bodies import (
+    CancelScenes,
     NewSession,
+    Nothing,
     RegenerateScene,
     RewriteDescription,
     SceneEdit,
     SessionReference,
     StartGeneration,
 )
-from service.studio import Studio
+from service.live import LiveJob, Rendered
+from service.studio import Studio, Ticket
 from sessions.errors import InvalidInput, SceneError
 from sessions.model import Scenario, SceneState, Session
 
@@ -31,6 +37,8 @@ _PAGE = 50
 
 #: longest time a status request may wait for a change, in seconds
 _LONGEST_WAIT = 60
+
+_EVENT_STREAM = "text/event-stream"
 
 #: more digits than any number that is asked for
 _DIGITS = 12
@@ -53,31 +61,39 @@ class ScenesContract:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
+        self._events = EventStreams(studio, self._render)
 
     def routes(self) -> list[Route]:
-        table: Sequence[tuple[str, str, Any]] = (
-            ("POST", "/api/session/create", self.create_session),
+        creating: Sequence[tuple[str, Any]] = (
+            ("/api/session/create", self.create_session),
+            ("/api/scenes/generate-descriptions", self.write_descriptions),
+            ("/api/scenes/regenerate-description", self.rewrite_description),
+            ("/api/videos/generate-scenes", self.generate_scenes),
+            ("/api/videos/regenerate-scene", self.regenerate_scene),
+            ("/api/videos/resume/{job_id}", self.resume),
+        )
+        others: Sequence[tuple[str, str, Any]] = (
             ("GET", "/api/sessions", self.list_sessions),
             ("GET", "/api/session/{session_id}", self.get_session),
             ("PUT", "/api/session/{session_id}/scenes/{scenario}", self.edit_description),
             ("POST", "/api/session/{session_id}/approve", self.approve_all),
             ("POST", "/api/session/{session_id}/scenes/{scenario}/approve", self.approve_one),
-            ("POST", "/api/scenes/generate-descriptions", self.write_descriptions),
-            ("POST", "/api/scenes/regenerate-description", self.rewrite_description),
-            ("POST", "/api/videos/generate-scenes", self.generate_scenes),
             ("GET", "/api/videos/status/{job_id}", self.status),
-            ("POST", "/api/videos/regenerate-scene", self.regenerate_scene),
+            ("POST", "/api/videos/cancel/{job_id}", self.cancel),
         )
         return [
+            Route(method="POST", path=path, handler=handler, contract=CONTRACT, creates=True)
+            for path, handler in creating
+        ] + [
             Route(method=method, path=path, handler=handler, contract=CONTRACT)
-            for method, path, handler in table
+            for method, path, handler in others
         ]
 
     # ------------------------------------------------------------------ sessions
 
     async def create_session(self, request: web.Request) -> web.Response:
         body = await read_json(request, NewSession)
-        session = await self._studio.create_session(body.brief(), body.descriptions())
+        session = await self._studio.create_session(body.brief(), body.descriptions(), keyed(request))
         return _json(await self._session_view(session, message="Session created"))
 
     async def list_sessions(self, request: web.Request) -> web.Response:
@@ -128,33 +144,40 @@ class ScenesContract:
 
     async def generate_scenes(self, request: web.Request) -> web.Response:
         body = await read_json(request, StartGeneration)
+        how: dict[str, Any] = {"lane": body.lane, "request": keyed(request)}
         if body.session_id is None:
             every = tuple(Scenario)
             session = await self._studio.session_of(body.descriptions(), every)
-            session_id, ticket = session.id, await self._studio.film(session, every)
+            session_id, ticket = session.id, await self._studio.film(session, every, **how)
         else:
-            session_id, ticket = body.session_id, await self._studio.generate(body.session_id)
-        return _json(
-            {
-                "success": True,
-                "message": f"Video generation started for {ticket.scenes} scenes",
-                "job_id": ticket.job_id,
-                "session_id": session_id,
-                "status_url": views.status_url(ticket.job_id),
-                "joined": ticket.joined,
-                "provider": self._studio.provider,
-            }
-        )
+            session_id, ticket = body.session_id, await self._studio.generate(body.session_id, **how)
+        return self._started(ticket, session_id)
 
-    async def status(self, request: web.Request) -> web.Response:
+    async def resume(self, request: web.Request) -> web.Response:
+        """Only what is missing is made; the new job stands beside the old one."""
+        if request.can_read_body:
+            await read_json(request, Nothing)
+        ticket = await self._studio.resume(request.match_info["job_id"], keyed(request))
+        job = await self._studio.job(ticket.job_id)
+        return self._started(ticket, job.snapshot.job.session_id, resumed_job_id=request.match_info["job_id"])
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        body = await read_json(request, CancelScenes) if request.can_read_body else CancelScenes()
+        scenarios = tuple(map(_scenario, body.scenarios)) if body.scenarios else tuple(Scenario)
+        snapshot = await self._studio.cancel(request.match_info["job_id"], scenarios)
+        return _json({"success": True, **views.cancelled(snapshot)})
+
+    async def status(self, request: web.Request) -> web.StreamResponse:
         """The hot path: bytes from memory, 304 if the client has them; ``?wait=`` for what it has not."""
         job_id = request.match_info["job_id"]
         job = self._studio.live_job(job_id) or await self._studio.job(job_id)
-        rendered = job.rendered(views.job_status)
+        if _EVENT_STREAM in request.headers.get(hdrs.ACCEPT, ""):
+            return await self._events.stream(request, job)
+        rendered = job.rendered(self._render)
         known = ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
         if request.query_string and (not known or _matches(known, rendered.etag)):
             patience = _whole(request, "wait", default=0, most=_LONGEST_WAIT)
-            rendered = (await self._studio.newer(job, patience)).rendered(views.job_status)
+            rendered = (await self._studio.newer(job, patience)).rendered(self._render)
         headers: dict[str, str] = {hdrs.ETAG: rendered.etag, hdrs.CACHE_CONTROL: "no-cache"}
         if known and _matches(known, rendered.etag):
             return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -163,14 +186,18 @@ class ScenesContract:
     async def regenerate_scene(self, request: web.Request) -> web.Response:
         body = await read_json(request, RegenerateScene)
         scenario = _scenario(body.scenario)
+        order = keyed(request)
         if body.session_id is None:
             session = await self._studio.session_of([body.description(scenario)], [scenario])
-            session_id, ticket = session.id, await self._studio.film(session, [scenario])
+            session_id, ticket = session.id, await self._studio.film(session, [scenario], request=order)
         else:
-            session_id, ticket = body.session_id, await self._studio.regenerate(body.session_id, scenario)
+            session_id = body.session_id
+            ticket = await self._studio.regenerate(session_id, scenario, order)
         if _wants_no_waiting(request):
             return _accepted(request, session_id, scenario, ticket.job_id)
         scene = await self._studio.finished_scene(ticket.job_id, scenario)
+        if not scene.terminal:  # overdue: nobody should wait for it with a request open
+            return _accepted(request, session_id, scenario, ticket.job_id)
         if scene.state is not SceneState.SUCCEEDED:
             raise _not_regenerated(views.scene_problem(scene), scenario, ticket.job_id)
         return _json(
@@ -187,6 +214,24 @@ class ScenesContract:
         )
 
     # ------------------------------------------------------------------ helpers
+
+    def _render(self, job: LiveJob) -> Rendered:
+        outlook = self._studio.outlook(job)
+        return Rendered(views.job_status(job.snapshot, job.notes, outlook), outlook.good_for)
+
+    def _started(self, ticket: Ticket, session_id: str, **extra: Any) -> web.Response:
+        return _json(
+            {
+                "success": True,
+                "message": f"Video generation started for {ticket.scenes} scenes",
+                "job_id": ticket.job_id,
+                "session_id": session_id,
+                "status_url": views.status_url(ticket.job_id),
+                "joined": ticket.joined,
+                "provider": self._studio.provider,
+                **extra,
+            }
+        )
 
     async def _session_view(self, session: Session, **extra: Any) -> dict[str, Any]:
         jobs = await self._studio.jobs_of(session.id)

@@ -12,11 +12,12 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    field_validator,
     model_validator,
 )
 
 from service.contracts.addresses import public_web_address
-from sessions.model import Brief, Scenario, SceneDescription
+from sessions.model import Brief, Lane, Scenario, SceneDescription
 
 
 def _printable(text: str) -> str:
@@ -169,6 +170,7 @@ class StartGeneration(_Body):
 
     scene_descriptions: Scenes | None = Field(default=None, validation_alias=_SCENES)
     session_id: Annotated[str, StringConstraints(max_length=64)] | None = None
+    lane: Annotated[Lane, Field(strict=False)] = Lane.INTERACTIVE
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -179,6 +181,23 @@ class StartGeneration(_Body):
     def descriptions(self) -> list[SceneDescription]:
         """Sent for immediate generation, which is an approval unless it says otherwise."""
         return [item.noun(approved=True) for item in self.scene_descriptions or ()]
+
+
+class Nothing(_Body):
+    """``{}``: the address says it all."""
+
+
+class CancelScenes(_Body):
+    """``POST /api/videos/cancel/{job_id}``: some scenarios, or without a body all of them."""
+
+    scenarios: Annotated[list[str], Field(min_length=1, max_length=len(Scenario))] | None = Field(
+        default=None, validation_alias=AliasChoices("scenarios", "scenario")
+    )
+
+    @field_validator("scenarios", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else given
 
 
 class RegenerateScene(_Body):

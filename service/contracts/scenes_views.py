@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from service.outlook import Outlook, Range, SceneOutlook
 from sessions.model import (
     Job,
     JobSnapshot,
@@ -22,6 +23,7 @@ from sessions.rollup import job_progress
 _SCENE_STATUS = {
     SceneState.QUEUED: "generating",
     SceneState.RUNNING: "generating",
+    SceneState.RECONCILING: "generating",
     SceneState.SUCCEEDED: "completed",
     SceneState.FAILED: "failed",
     SceneState.CANCELLED: "failed",
@@ -45,23 +47,28 @@ def video_url(file: str | None) -> str | None:
     return None if file is None else f"/outputs/{file}"
 
 
-def job_status(snapshot: JobSnapshot) -> bytes:
+def job_status(snapshot: JobSnapshot, notes: Mapping[str, str], outlook: Outlook) -> bytes:
     """``GET /api/videos/status/{job_id}``: the documented fields, then what helps a frontend further."""
     job = snapshot.job
     body = {
         "job_id": job.id,
         "overall_status": _JOB_STATUS[job.state],
-        "scenes": [_scene(scene) for scene in snapshot.scenes],
+        "scenes": [
+            _scene(scene, notes.get(scene.id), outlook.scenes.get(scene.id, SceneOutlook()))
+            for scene in snapshot.scenes
+        ],
         "progress": job_progress([scene.progress for scene in snapshot.scenes]),
         "session_id": job.session_id,
         "provider": snapshot.scenes[0].provider,
+        "eta": _eta(outlook.eta),
+        "poll_after_ms": outlook.poll_after_ms,
         "created_at": job.created_at.isoformat(),
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
     }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _scene(scene: Scene) -> dict[str, Any]:
+def _scene(scene: Scene, note: str | None, outlook: SceneOutlook) -> dict[str, Any]:
     done = scene.state is SceneState.SUCCEEDED
     return {
         "scenario": scene.scenario.value,
@@ -69,10 +76,53 @@ def _scene(scene: Scene) -> dict[str, Any]:
         "progress": scene.progress,
         "video_url": video_url(scene.file) if done else None,
         **scene_problem(scene),
-        "stage": scene.stage.value,
+        "stage": "reconciling" if scene.state is SceneState.RECONCILING else scene.stage.value,
+        "note": note or _NOTES.get(scene.state) or (_OWED if scene.owed else None),
+        "queue_position": outlook.queue_position,
+        "eta": _eta(outlook.eta),
+        "tries": scene.tries,
         "take": scene.take,
         "model": scene.model,
         "cost_usd": scene.cost_usd,
+    }
+
+
+_NOTES = {
+    SceneState.RECONCILING: (
+        "The provider has given no verdict in time. It is still asked, ever more rarely, for up to a day, "
+        "and a late video is kept; cancel the scene to stop waiting"
+    ),
+}
+_OWED = (
+    "Cancelled after it had been sent: the provider goes on with it and bills it; its video is kept as a "
+    "take if it comes"
+)
+
+
+def _eta(found: Range | None) -> dict[str, str] | None:
+    if found is None:
+        return None
+    return {
+        "earliest": found.earliest.isoformat(timespec="seconds"),
+        "latest": found.latest.isoformat(timespec="seconds"),
+    }
+
+
+def cancelled(snapshot: JobSnapshot) -> dict[str, Any]:
+    """The answer to a cancel: what has ended, and what the provider goes on with."""
+    owed = [scene.scenario.value for scene in snapshot.scenes if scene.owed]
+    free = [
+        scene.scenario.value
+        for scene in snapshot.scenes
+        if scene.state is SceneState.CANCELLED and not scene.owed
+    ]
+    return {
+        "message": f"{_OWED}: {', '.join(owed)}" if owed else "Cancelled; nothing had been sent",
+        "job_id": snapshot.job.id,
+        "overall_status": _JOB_STATUS[snapshot.job.state],
+        "cancelled": [*free, *owed],
+        "still_billed": owed,
+        "status_url": status_url(snapshot.job.id),
     }
 
 
@@ -142,5 +192,6 @@ def _take(take: Take) -> dict[str, Any]:
         "model": take.model,
         "provider": take.provider,
         "cost_usd": take.cost_usd,
+        "late": take.late,
         "created_at": take.created_at.isoformat(),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
@@ -19,14 +19,22 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 class EmbeddedExecutor:
     """``Executor`` without an engine; at start the unfinished jobs are submitted again."""
 
-    def __init__(self, run_job: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        run_job: Callable[[str], Awaitable[None]],
+        reconsider: Callable[[Collection[str]], None],
+    ) -> None:
         self._run_job = run_job
+        self._reconsider = reconsider
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def submit(self, job_id: str) -> None:
         if job_id not in self._tasks:
             task = self._tasks[job_id] = asyncio.create_task(self._drive(job_id), name=f"job {job_id}")
             task.add_done_callback(lambda _: self._tasks.pop(job_id, None))
+
+    def reconsider(self, scene_ids: Collection[str]) -> None:
+        self._reconsider(scene_ids)
 
     async def stop(self) -> None:
         left = set(self._tasks.values())

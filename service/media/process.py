@@ -15,6 +15,10 @@ from typing import Any
 
 from sessions.errors import MediaError
 
+Message = Mapping[str, Any]
+#: hears a worker's lines but the last
+Listener = Callable[[Message], None]
+
 #: -I: neither the folder nor the environment may lend it other modules
 _COMMAND = (sys.executable, "-I", "-m", "service.media.worker")
 #: what a worker gets from the service's environment: no keys, no passwords
@@ -50,8 +54,8 @@ class Order:
         return json.dumps(record).encode()
 
 
-async def run(order: Order, seconds: float, on_progress: Callable[[float], None]) -> Mapping[str, Any]:
-    """The worker's result, within so many seconds; MediaError otherwise.
+async def run(order: Order, seconds: float, listener: Listener) -> Message:
+    """The worker's result, within so many seconds of the order or of its last verdict; MediaError otherwise.
 
     The process is gone when this returns or raises.
     """
@@ -64,10 +68,16 @@ async def run(order: Order, seconds: float, on_progress: Callable[[float], None]
         env=_OWN | {name: os.environ[name] for name in _INHERITED if name in os.environ},
     )
     tail = asyncio.create_task(_tail(process), name=f"media-stderr-{process.pid}")
-    reply: Mapping[str, Any] | None = None
+    reply: Message | None = None
+
+    def hear(message: Message) -> None:
+        if "verdict" in message:
+            clock.reschedule(asyncio.get_running_loop().time() + seconds)
+        listener(message)
+
     try:
         async with asyncio.timeout(seconds) as clock:
-            reply = await _talk(process, order, on_progress)
+            reply = await _talk(process, order, hear)
             await process.wait()
     except TimeoutError as exc:
         if not clock.expired():
@@ -77,31 +87,39 @@ async def run(order: Order, seconds: float, on_progress: Callable[[float], None]
         await _end(process)
         await asyncio.wait({tail})
     if reply and "result" in reply:
-        result: Mapping[str, Any] = reply["result"]
+        result: Message = reply["result"]
         return result
     raise _failure(process, reply, tail.result())
 
 
-async def _talk(
-    process: Process, order: Order, on_progress: Callable[[float], None]
-) -> Mapping[str, Any] | None:
-    """Hand over the order and listen; the last line that is not progress, if there was one."""
+def refusal(reply: Message, **details: object) -> MediaError:
+    """The error that a worker replied."""
+    return MediaError(
+        reply["error"],
+        code=reply["code"],
+        retryable=reply["retryable"],
+        details=details | reply.get("details", {}),
+    )
+
+
+async def _talk(process: Process, order: Order, hear: Listener) -> Message | None:
+    """Hand over the order and listen; the reply, if there was one."""
     assert process.stdin is not None
     assert process.stdout is not None
-    reply: Mapping[str, Any] | None = None
+    reply: Message | None = None
     with suppress(BrokenPipeError, ConnectionResetError):  # it ended early: its exit code will tell
         process.stdin.write(order.to_json())
         await process.stdin.drain()
     process.stdin.close()
     while message := await _message(process.stdout):
-        if "progress" in message:
-            on_progress(message["progress"])
+        if "progress" in message or "verdict" in message:
+            hear(message)
         else:
             reply = message
     return reply
 
 
-async def _message(stdout: asyncio.StreamReader) -> Mapping[str, Any]:
+async def _message(stdout: asyncio.StreamReader) -> Message:
     """The next line; empty at the end."""
     try:
         line = await stdout.readline()
@@ -140,17 +158,12 @@ def _signal(process: Process, number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def _failure(process: Process, reply: Mapping[str, Any] | None, tail: str) -> MediaError:
+def _failure(process: Process, reply: Message | None, tail: str) -> MediaError:
     """What the worker said, or what its exit code says."""
     code = process.returncode or 0
     details = {"exit_code": code, "stderr": tail}
     if reply:
-        return MediaError(
-            reply["error"],
-            code=reply["code"],
-            retryable=reply["retryable"],
-            details=details | reply.get("details", {}),
-        )
+        return refusal(reply, **details)
     if code < 0:
         why = ", perhaps for lack of memory" if -code == signal.SIGKILL else ""
         sentence = f"The media worker was ended by signal {-code}{why}."

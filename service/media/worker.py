@@ -1,8 +1,9 @@
 """One piece of work in a process of its own: ``python -I -m service.media.worker``.
 
 Standard input has one job as JSON: ``{"op", "parent", "nice", "memory", "job": {...}}``.
-Standard output gets JSON lines: ``{"progress": 0..1}`` now and then, and last either
-``{"result": ...}`` or ``{"error", "code", "retryable", "details"}``.
+Standard output gets JSON lines: ``{"progress": 0..1}`` now and then, and last a reply, either
+``{"result": ...}`` or ``{"error", "code", "retryable", "details"}``. Of several files to probe,
+each before the last gets a line ``{"verdict": reply}``; what is no verdict on a file ends it all.
 
 libav, numpy and Pillow are loaded here and nowhere else.
 """
@@ -26,11 +27,13 @@ from service.media.spec import SceneSpec
 from sessions.errors import MediaError
 
 Record = Mapping[str, Any]
+Say = Callable[[Record], None]
 Progress = Callable[[float], None]
 
 #: seconds between two reports of progress
 _REPORT_EVERY = 0.2
 _OUT_OF_MEMORY = {"error": "There was not enough memory for this.", "code": "memory", "retryable": True}
+_NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 def main() -> None:
@@ -40,7 +43,7 @@ def main() -> None:
     die_with(order["parent"])
     limit(nice=order["nice"], memory=order["memory"])
     try:
-        say({"result": _OPS[order["op"]](order["job"], _throttled(say))})
+        say({"result": _OPS[order["op"]](order["job"], say)})
     except MemoryError:
         say(_OUT_OF_MEMORY)
         os._exit(1)  # a full heap is no place to tidy up in
@@ -50,22 +53,29 @@ def main() -> None:
         sys.exit(1)
 
 
-def _scene(job: Record, progress: Progress) -> Record:
+def _scene(job: Record, say: Say) -> Record:
     from service.media.scene import render_scene  # noqa: PLC0415 - half of the start-up time
 
     path = Path(job["out"])
-    render_scene(SceneSpec(**job["spec"]), path, progress)
+    render_scene(SceneSpec(**job["spec"]), path, _throttled(say))
     return asdict(demux(path))
 
 
-def _probe(job: Record, _: Progress) -> Record:
-    return asdict(demux(Path(job["path"])))
+def _probe(job: Record, say: Say) -> Record:
+    *others, last = map(Path, job["paths"])
+    for path in others:
+        try:
+            verdict: Record = {"result": asdict(demux(path))}
+        except (MediaError, *_NO_FILE) as exc:
+            verdict = _reply(exc)
+        say({"verdict": verdict})
+    return asdict(demux(last))
 
 
-_OPS: Mapping[str, Callable[[Record, Progress], Record]] = {"scene": _scene, "probe": _probe}
+_OPS: Mapping[str, Callable[[Record, Say], Record]] = {"scene": _scene, "probe": _probe}
 
 
-def _protocol() -> Callable[[Record], None]:
+def _protocol() -> Say:
     """A writer of lines to what was standard output; later prints, also libav's, go to standard error."""
     channel = os.dup(1)
     os.dup2(2, 1)
@@ -76,7 +86,7 @@ def _protocol() -> Callable[[Record], None]:
     return say
 
 
-def _throttled(say: Callable[[Record], None]) -> Progress:
+def _throttled(say: Say) -> Progress:
     last = 0.0
 
     def progress(part: float) -> None:
@@ -93,7 +103,7 @@ def _reply(exc: Exception) -> Record:
     """The error as the parent raises it again."""
     if isinstance(exc, MediaError):
         return {"error": exc.message, "code": exc.code, "retryable": exc.retryable, "details": exc.details}
-    if isinstance(exc, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+    if isinstance(exc, _NO_FILE):
         return {"error": "There is no such file or folder.", "code": "input", "retryable": False}
     if isinstance(exc, OSError) and exc.errno == errno.ENOSPC:
         return {"error": "There is no space left on the disk.", "code": "internal", "retryable": True}

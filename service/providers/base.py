@@ -15,23 +15,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from service.breaker import Refused
 from service.health import Health
 from sessions.errors import ProviderError
 
 
-class InDoubt(Exception):
+class InDoubt(Refused):
     """No answer, or none that says anything: the task may or may not have been accepted.
 
     Never a reason to choose a new UUID.
     """
+
+    def __init__(self, reason: str = "", *, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code  #: what stood in the way, as an error code (``ProviderError.code``); may be empty
 
 
 class NoAnswer(InDoubt):
     """The provider can be reached, and does not answer for this task."""
 
 
-class NotNow(Exception):
+class NotNow(Refused):
     """The provider has surely not accepted the task, and may accept it later under the same UUID."""
+
+    def __init__(
+        self, reason: str = "", *, code: str = "", retry_after: float | None = None, model_only: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.code = code  #: the provider's own word for it
+        self.retry_after = retry_after
+        self.scope = "model" if model_only else "provider"
 
 
 class UnknownTask(Exception):
@@ -52,6 +65,7 @@ class VideoTask:
     scenario: str  #: shown in previews
     take: int  #: shown in previews
     settings: Mapping[str, Any] = field(default_factory=dict)  #: the catalogue's extra parameters
+    webhook_url: str | None = None  #: where the provider is to call when the task ends, if it can
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +104,10 @@ class VideoProvider(Protocol):
     #: longest time a task that is asked for may go without a verdict, in seconds; time during which
     #: the provider cannot be reached does not count
     deadline_seconds: float
+    #: first pause between two questions after the deadline, in seconds
+    reconcile_pause_seconds: float
+    #: age at which a task without a verdict is given up
+    reconcile_hours: float
 
     async def open(self) -> None:
         """Get ready. Does not raise when the provider cannot be reached: ``health`` tells."""
@@ -106,6 +124,13 @@ class VideoProvider(Protocol):
 
     async def check(self, task_id: str) -> TaskStatus:
         """Ask once. Raises ``UnknownTask`` or ``InDoubt``."""
+
+    async def details(self, task_id: str) -> TaskStatus:
+        """Look into the provider's records for a task that ``check`` does not know any more.
+
+        ``Running`` if it is on record without an outcome. Raises ``UnknownTask`` only if the provider
+        surely does not know it, ``InDoubt`` otherwise.
+        """
 
     async def health(self) -> Health:
         """Whether a task could be taken now."""

@@ -95,6 +95,8 @@ class LocalProvider:
     keeps_tasks = False
     poll_seconds = 0.1
     deadline_seconds = 3600.0
+    reconcile_pause_seconds = 15.0
+    reconcile_hours = 24.0
 
     def __init__(self, workers: MediaWorkers, *, scratch: Path, preset: str) -> None:
         self._workers = workers
@@ -133,6 +135,9 @@ class LocalProvider:
         if run is None:
             raise UnknownTask(task_id)
         return run.status()
+
+    async def details(self, task_id: str) -> TaskStatus:
+        return await self.check(task_id)  # there are no other records
 
     def _forget_some(self) -> None:
         """Verdicts can be asked for again, but not for ever."""

@@ -1,7 +1,7 @@
-"""A scene becomes a clip: submit once, wait, download, check, keep.
+"""A scene becomes a clip: wait for a slot, submit once, wait, download, check, keep.
 
-The order is always the same: on disk first, then the world. The task's UUID has been on
-record since the scene was; after any doubt the provider is asked about it, and it is sent
+The order is always the same: on disk first, then the world. From the moment a task may have
+left, that is on record too; after any doubt the provider is asked about it, and it is sent
 again, never replaced, only if the provider does not know it.
 """
 
@@ -11,11 +11,14 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
+from service.estimates import Estimates, generation_of
+from service.limits import Slots
 from service.media.download import Downloader
 from service.media.facts import VideoFacts
 from service.media.probe import quick
@@ -27,19 +30,22 @@ from service.providers.base import (
     NoAnswer,
     NotNow,
     Running,
+    TaskStatus,
     UnknownTask,
     VideoProvider,
     VideoTask,
 )
 from service.providers.catalogue import Catalogue
+from service.recipes.circuits import Circuits
+from service.recipes.watch import Watch
 from service.settings import DownloadsSettings
 from service.storage.outputs import Outputs
 from sessions import lifecycle
 from sessions.clock import Clock
 from sessions.errors import DownloadError, MediaError, ProviderError, SceneError
 from sessions.lifecycle import Transition
-from sessions.model import Scene, Stage, Take
-from sessions.progress import ORDER, while_generating
+from sessions.model import Lane, Scene, SceneState, Stage, Take
+from sessions.progress import reached, while_generating
 
 _log = structlog.get_logger(__name__)
 
@@ -55,14 +61,21 @@ _REFUSAL_LIMIT = 8
 #: longest pause while the provider is away, busy or unclear, in seconds
 _LONGEST_PAUSE = 30.0
 
+#: longest pause between two questions for a task that is being reconciled, in seconds
+_LONGEST_RECONCILE_PAUSE = 600.0
+
 
 class Track(Protocol):
     """A scene on its way. ``write`` puts a transition on disk and only then shows it."""
 
     scene: Scene
+    lane: Lane
 
     async def write(self, transition: Transition) -> None:
         """Apply; afterwards ``scene`` is the scene as stored. Raises ``Superseded``."""
+
+    def say(self, text: str) -> None:
+        """Show what the scene waits for, until the next transition."""
 
 
 class Parked(Exception):
@@ -77,6 +90,10 @@ class ClipRecipe:
         *,
         provider: VideoProvider,
         catalogue: Catalogue,
+        slots: Slots,
+        circuits: Circuits,
+        watch: Watch,
+        estimates: Estimates,
         downloader: Downloader,
         workers: MediaWorkers,
         outputs: Outputs,
@@ -85,7 +102,12 @@ class ClipRecipe:
     ) -> None:
         self._provider = provider
         self._catalogue = catalogue
+        self._slots = slots
+        self._circuits = circuits
+        self._watch = watch
+        self._estimates = estimates
         self._downloader = downloader
+        self._downloading = asyncio.Semaphore(downloads.parallel)
         self._workers = workers
         self._outputs = outputs
         self._downloads = downloads
@@ -93,38 +115,61 @@ class ClipRecipe:
 
     async def make(self, track: Track) -> None:
         """Bring the scene from wherever it stands to its take. Raises ``SceneError`` or ``Parked``."""
-        if _before(track.scene, Stage.GENERATED):
+        if reached(track.scene, Stage.GENERATED):
+            await track.write(lifecycle.start(track.scene, self._now()))
+        elif track.scene.result is not None:  # made for an earlier job that could not fetch it
+            await track.write(lifecycle.start(track.scene, self._now()))
+            await self._generated(track, track.scene.result, track.scene.cost_usd)
+        else:
             if track.scene.provider != self._provider.name:
                 raise Parked(f"begun with {track.scene.provider}; start with that provider to finish it")
-            await self._submit(track)
-            finished = await self._wait(track)
-            name = self._outputs.new_name(track.scene.session_id, track.scene.scenario)
-            await track.write(
-                lifecycle.generated(track.scene, finished.location, finished.cost_usd, name, self._now())
-            )
+            finished = await self._film(track)
+            await self._generated(track, finished.location, finished.cost_usd)
+            if (experience := generation_of(track.scene)) is not None:
+                self._estimates.learn(experience)
         await self._keep(track)
+
+    async def _generated(self, track: Track, location: str, cost_usd: float | None) -> None:
+        name = self._outputs.new_name(track.scene.session_id, track.scene.scenario)
+        await track.write(lifecycle.generated(track.scene, location, cost_usd, name, self._now()))
 
     # ------------------------------------------------------------------ the provider's part
 
-    async def _submit(self, track: Track) -> None:
-        """Leave with the scene at "sent": the provider has the task."""
+    async def _film(self, track: Track) -> Finished:
+        """Hold a slot from submission to the verdict."""
+        async with self._slots.held(track.scene, track.lane):
+            untouched = track.scene.submitted_at is None
+            await track.write(lifecycle.start(track.scene, self._now()))
+            await self._submit(track, untouched=untouched)
+            return await self._verdict(track)
+
+    async def _submit(self, track: Track, *, untouched: bool) -> None:
+        """Leave with the scene at "sent": the provider has the task.
+
+        ``untouched``: nobody can have sent the task before.
+        """
         scene = track.scene
-        sent_before = not _before(scene, Stage.SENT)
-        if sent_before and self._provider.keeps_tasks:
-            return
+        sent_before = reached(scene, Stage.SENT)
+        if scene.terminal or (sent_before and self._provider.keeps_tasks):
+            return  # what was cancelled is asked for, never sent
         # Whoever took the scene before may have sent its task and died before saying so.
-        known = scene.attempt > 1 and await self._is_known(scene)
+        known = not untouched and await self._is_known(scene)
         unclear = 0
         pauses = _pauses(self._provider.poll_seconds)
         while not known:
+            if trouble := self._circuits.trouble(scene.model):
+                track.say(trouble)
             try:
-                await self._provider.submit(self._task(scene))
+                async with self._circuits.call(scene.model):
+                    await self._provider.submit(self._task(scene))
                 break
             except NotNow as busy:
                 _log.info("task.not_now", task=scene.task_id, reason=str(busy))
+                track.say(f"The provider takes no more work at the moment ({busy}); waiting")
                 await asyncio.sleep(next(pauses))
             except InDoubt as doubt:
                 _log.warning("task.in_doubt", task=scene.task_id, reason=str(doubt))
+                track.say(f"The provider's answer is unclear ({doubt}); asking before anything is sent again")
                 await asyncio.sleep(next(pauses))
                 known = await self._is_known(scene)
                 unclear += 1
@@ -143,7 +188,7 @@ class ClipRecipe:
         silent = 0
         while True:
             try:
-                await self._provider.check(scene.task_id)
+                await self._status(scene.task_id)
             except UnknownTask:
                 return False
             except InDoubt as doubt:
@@ -154,45 +199,83 @@ class ClipRecipe:
             else:
                 return True
 
-    async def _wait(self, track: Track) -> Finished:
-        """Ask until the provider has a verdict. Time while it is out of reach does not count."""
-        unknown, waited = 0, 0.0
-        pauses = _pauses(self._provider.poll_seconds)
-        pause = next(pauses)
-        while waited < self._provider.deadline_seconds:
-            asked = time.monotonic()
-            try:
-                status = await self._provider.check(track.scene.task_id)
-            except UnknownTask:
-                unknown += 1
-                if unknown >= _UNKNOWN_LIMIT:
-                    raise ProviderError(
-                        "The provider has lost the task; regenerate the scene", code="notFound"
-                    ) from None
-                await asyncio.sleep(next(pauses))
-            except InDoubt as doubt:
-                _log.info("task.no_answer", task=track.scene.task_id, reason=str(doubt))
-                await asyncio.sleep(next(pauses))
-                if isinstance(doubt, NoAnswer):
-                    waited += time.monotonic() - asked
-            else:
-                match status:
-                    case Finished():
-                        return status
-                    case Failed(error=error):
-                        raise error
-                    case Running(fraction=fraction) if fraction is not None:
-                        await self._show(track, while_generating(fraction))
-                unknown, pauses = 0, _pauses(self._provider.poll_seconds)
-                await asyncio.sleep(pause)
-                waited += time.monotonic() - asked
-        raise ProviderError(
-            f"The provider gave no verdict within {self._provider.deadline_seconds:g} seconds", code="timeout"
-        )
+    async def _verdict(self, track: Track) -> Finished:
+        """Ask until the provider has a verdict; rarely, and without a slot, once the deadline is over.
 
-    async def _show(self, track: Track, percent: int) -> None:
-        if percent > track.scene.progress:
-            await track.write(lifecycle.tick(track.scene, percent, self._now()))
+        Time while it is out of reach does not count towards the deadline.
+        """
+        unknown, waited = 0, 0.0
+        troubled = _pauses(self._provider.poll_seconds)
+        rarely: Iterator[float] | None = None
+        with self._watch.over(track.scene.task_id) as watched:
+            while True:
+                asked, counts = time.monotonic(), True
+                try:
+                    status = await self._status(track.scene.task_id)
+                except UnknownTask:
+                    unknown += 1
+                    if unknown >= _UNKNOWN_LIMIT:
+                        raise ProviderError(
+                            "The provider has no record of the task; regenerate the scene", code="notFound"
+                        ) from None
+                    pause = next(troubled)
+                except InDoubt as doubt:
+                    _log.info("task.no_answer", task=track.scene.task_id, reason=str(doubt))
+                    counts = isinstance(doubt, NoAnswer)
+                    pause = next(troubled)
+                else:
+                    if isinstance(status, Finished):
+                        return status
+                    if isinstance(status, Failed):
+                        raise status.error
+                    unknown, troubled = 0, _pauses(self._provider.poll_seconds)
+                    pause = await self._going_on(track, status)
+                if rarely is None and self._is_late(track.scene, waited):
+                    await self._reconcile(track)
+                    rarely = _pauses(self._provider.reconcile_pause_seconds, _LONGEST_RECONCILE_PAUSE)
+                if rarely is not None:
+                    self._give_up_some_day(track.scene)
+                    pause = next(rarely)
+                await self._watch.pause(watched, pause)
+                waited += (time.monotonic() - asked) * counts
+
+    async def _status(self, task_id: str) -> TaskStatus:
+        """Ask once, and once more in the archive for what the provider does not know at the first."""
+        try:
+            return await self._provider.check(task_id)
+        except UnknownTask:
+            try:
+                return await self._provider.details(task_id)
+            except InDoubt:
+                raise UnknownTask(task_id) from None  # the first answer stands
+
+    async def _going_on(self, track: Track, status: Running) -> float:
+        """Show how far the clip is; answers the pause until the next question."""
+        scene = track.scene
+        assert scene.submitted_at is not None, "nobody waits for what was not sent"
+        elapsed = (self._now() - scene.submitted_at).total_seconds()
+        fraction = self._estimates.fraction(scene, elapsed) if status.fraction is None else status.fraction
+        percent = while_generating(fraction)
+        if percent > scene.progress and not scene.terminal:
+            await track.write(lifecycle.tick(scene, percent, self._now()))
+        return self._watch.seconds_between(elapsed, self._estimates.of(scene))
+
+    def _is_late(self, scene: Scene, waited: float) -> bool:
+        return scene.state is SceneState.RECONCILING or waited >= self._provider.deadline_seconds
+
+    async def _reconcile(self, track: Track) -> None:
+        self._slots.release(track.scene.id)
+        if track.scene.state is SceneState.RUNNING:
+            await track.write(lifecycle.reconcile(track.scene, self._now()))
+
+    def _give_up_some_day(self, scene: Scene) -> None:
+        assert scene.submitted_at is not None, "nobody waits for what was not sent"
+        limit = timedelta(hours=self._provider.reconcile_hours)
+        if self._now() - scene.submitted_at >= limit:
+            raise ProviderError(
+                f"The provider gave no verdict within {self._provider.reconcile_hours:g} hours",
+                code="noVerdict",
+            )
 
     def _task(self, scene: Scene) -> VideoTask:
         with_size = self._catalogue.sends_size(scene.model, scene.image_url)
@@ -207,6 +290,7 @@ class ClipRecipe:
             scenario=scene.scenario.value,
             take=scene.take,
             settings=self._catalogue.settings_of(scene.model),
+            webhook_url=self._watch.webhook_url(scene.task_id),
         )
 
     # ------------------------------------------------------------------ our part
@@ -223,7 +307,7 @@ class ClipRecipe:
             if self._outputs.has(name):  # an earlier process came as far as this
                 facts = await self._check(self._outputs.folder / name)
             else:
-                facts = await self._bring_home(result, name)
+                facts = await self._bring_home(track, result, name)
             await track.write(lifecycle.downloaded(track.scene, self._now()))
         except SceneError:
             self._outputs.discard(name)
@@ -233,7 +317,7 @@ class ClipRecipe:
         await track.write(lifecycle.succeed(track.scene, take, self._now()))
         await self._downloader.discard(result)
 
-    async def _bring_home(self, location: str, name: str) -> VideoFacts | None:
+    async def _bring_home(self, track: Track, location: str, name: str) -> VideoFacts | None:
         """Download, check, and put under its name; never a reason to generate again.
 
         A file that cannot be had is asked for until the budget is spent; one that arrives broken,
@@ -244,22 +328,39 @@ class ClipRecipe:
         pauses = _pauses(self._downloads.pause_seconds)
         while True:
             try:
-                part = self._outputs.part(name)
-                await self._downloader.fetch(location, part)
+                async with self._downloading:
+                    part = self._outputs.part(name)
+                    await self._downloader.fetch(location, part)
                 facts = await self._check(part)
                 await self._outputs.publish(name)
             except MediaError as error:
                 broken += 1
                 if broken >= self._downloads.attempts:
                     raise _undelivered(error) from error
-                _log.warning("download.broken", code=error.code, reason=error.message)
+                self._say_again(track, error)
             except DownloadError as error:
-                if not error.retryable or time.monotonic() >= give_up:
+                moved = await self._new_location(track.scene, location)
+                if moved is None and (not error.retryable or time.monotonic() >= give_up):
                     raise _undelivered(error) from error
-                _log.warning("download.again", code=error.code, reason=error.message)
+                location = moved or location
+                self._say_again(track, error)
             else:
                 return facts
             await asyncio.sleep(next(pauses))
+
+    async def _new_location(self, scene: Scene, location: str) -> str | None:
+        """Where the provider has put the video meanwhile, if it has."""
+        if not self._provider.keeps_tasks:
+            return None
+        try:
+            status = await self._status(scene.task_id)
+        except (UnknownTask, InDoubt):
+            return None
+        return status.location if isinstance(status, Finished) and status.location != location else None
+
+    def _say_again(self, track: Track, error: SceneError) -> None:
+        _log.warning("download.again", code=error.code, reason=error.message)
+        track.say(f"The video is made and is being fetched again: {error.message}")
 
     async def _check(self, file: Path) -> VideoFacts | None:
         """Raise ``MediaError`` unless the file is a complete video.
@@ -304,16 +405,12 @@ class ClipRecipe:
         )
 
 
-def _before(scene: Scene, stage: Stage) -> bool:
-    return ORDER.index(scene.stage) < ORDER.index(stage)
-
-
-def _pauses(first: float) -> Iterator[float]:
+def _pauses(first: float, longest: float = _LONGEST_PAUSE) -> Iterator[float]:
     """Pauses in seconds, each twice the one before."""
     pause = first
     while True:
         yield pause
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        pause = min(2 * pause, longest)
 
 
 def _undelivered(error: SceneError) -> DownloadError:

@@ -7,7 +7,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 
 def _alembic_config(connection: sa.Connection | None = None) -> Config:
@@ -25,15 +24,10 @@ def newest_revision() -> str:
     return head
 
 
-async def migrate(engine: AsyncEngine) -> tuple[str | None, str]:
-    """Bring the schema up to date; answers the revisions before and after."""
-
-    def upgrade(connection: sa.Connection) -> tuple[str | None, str]:
-        before = MigrationContext.configure(connection).get_current_revision()
-        head = newest_revision()
-        if before != head:
-            command.upgrade(_alembic_config(connection), "head")
-        return before, head
-
-    async with engine.begin() as connection:
-        return await connection.run_sync(upgrade)
+def migrate(connection: sa.Connection) -> tuple[str | None, str]:
+    """Bring the schema up to date in the caller's transaction; answers the revisions before and after."""
+    before = MigrationContext.configure(connection).get_current_revision()
+    head = newest_revision()
+    if before != head:
+        command.upgrade(_alembic_config(connection), "head")
+    return before, head

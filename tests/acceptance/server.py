@@ -77,8 +77,8 @@ class ServerProcess:
         async with aiohttp.ClientSession(self.address) as client, client.get(path) as answer:
             return await answer.json()
 
-    async def finished(self, job_id: str) -> Any:
-        async with asyncio.timeout(60):
+    async def finished(self, job_id: str, *, patience: float = 60.0) -> Any:
+        async with asyncio.timeout(patience):
             while (job := await self.get(f"/api/videos/status/{job_id}"))["overall_status"] == "generating":
                 await asyncio.sleep(0.05)
         return job

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from service import live as module
-from service.live import Live
+from service.live import Live, LiveJob, Rendered
 from sessions.errors import Stopping
 from sessions.model import Job, JobSnapshot, JobState, Scenario, Scene, SceneState
 from sessions.rollup import job_state
@@ -55,7 +55,7 @@ def _step(
     assert known is not None
     state = JobState.SUCCEEDED if closed else JobState.RUNNING
     scene = replace(known.snapshot.scenes[index], progress=progress)
-    live.show(replace(known.snapshot.job, state=state), scene)
+    live.show(scene, replace(known.snapshot.job, state=state))
 
 
 class _Render:
@@ -64,9 +64,9 @@ class _Render:
     def __init__(self) -> None:
         self.runs = 0
 
-    def __call__(self, snapshot: JobSnapshot) -> bytes:
+    def __call__(self, job: LiveJob) -> Rendered:
         self.runs += 1
-        return repr([scene.progress for scene in snapshot.scenes]).encode()
+        return Rendered(repr([scene.progress for scene in job.snapshot.scenes]).encode())
 
 
 def _closed(snapshot: JobSnapshot) -> bool:
@@ -94,8 +94,8 @@ def test_a_snapshot_is_rendered_once_however_many_ask() -> None:
 
 def test_each_contract_has_its_own_bytes() -> None:
     job = Live().add(_snapshot())
-    assert job.rendered(lambda _: b"one").body == b"one"
-    assert job.rendered(lambda _: b"two").body == b"two"
+    assert job.rendered(lambda _: Rendered(b"one")).body == b"one"
+    assert job.rendered(lambda _: Rendered(b"two")).body == b"two"
 
 
 def test_equal_content_has_an_equal_etag_even_after_a_restart() -> None:
@@ -270,9 +270,9 @@ async def test_old_news_of_one_scene_leaves_its_siblings_and_a_closed_job_alone(
     done = [replace(scene, state=SceneState.SUCCEEDED, progress=100) for scene in begun.scenes]
     closed = replace(begun.job, state=JobState.SUCCEEDED, finished_at=begun.job.created_at)
     for scene in done[:-1]:
-        live.show(replace(begun.job, state=JobState.RUNNING), scene)
-    live.show(closed, done[-1])
-    live.show(replace(begun.job, state=JobState.RUNNING), done[0])
+        live.show(scene, replace(begun.job, state=JobState.RUNNING))
+    live.show(done[-1], closed)
+    live.show(done[0], replace(begun.job, state=JobState.RUNNING))
     shown = live.get(begun.job.id)
     assert shown is not None
     assert shown.snapshot.job == closed

@@ -7,7 +7,7 @@ import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,18 @@ import pytest
 from service import runner as runner_module
 from service.execution import embedded
 from service.execution.embedded import EmbeddedExecutor
+from service.estimates import Estimates
+from service.limits import Slots
 from service.live import Live
 from service.media.download import Downloader
 from service.media.workers import MediaWorkers
 from service.providers.catalogue import Catalogue
 from service.providers.local import LocalProvider
+from service.recipes.circuits import Circuits
 from service.recipes.clip import ClipRecipe, Parked, Track
+from service.recipes.watch import Watch
 from service.runner import Runner
+from service.settings import RetriesSettings
 from service.storage.outputs import Outputs
 from sessions import lifecycle
 from sessions.clock import utc_now
@@ -52,12 +57,13 @@ Making = Callable[[Track], Coroutine[Any, Any, None]]
 
 
 class _Recipe:
-    """A recipe made of one function."""
+    """A recipe made of one function, which finds the scene started."""
 
     def __init__(self, make: Making) -> None:
         self._make = make
 
     async def make(self, track: Track) -> None:
+        await track.write(lifecycle.start(track.scene, utc_now()))
         await self._make(track)
 
 
@@ -68,9 +74,12 @@ class Rig:
     database: Database
     live: Live
     job_id: str
+    retries: RetriesSettings
 
     def runner(self, make: Making) -> Runner:
-        return Runner(store=self.database, live=self.live, recipe=_Recipe(make), now=utc_now)
+        return Runner(
+            store=self.database, live=self.live, recipe=_Recipe(make), retries=self.retries, now=utc_now
+        )
 
     async def run(self, make: Making) -> JobSnapshot:
         await self.runner(make).run_job(self.job_id)
@@ -113,7 +122,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         for scenario in Scenario
     ]
     await database.create_job(job, scenes)
-    yield Rig(database=database, live=Live(), job_id="job")
+    yield Rig(database=database, live=Live(), job_id="job", retries=settings_for(tmp_path).retries)
     await database.close()
 
 
@@ -394,7 +403,7 @@ async def test_a_stop_is_not_a_failure_and_the_next_run_takes_up_the_scenes(rig:
 
 async def test_the_executor_lets_go_of_all_jobs_at_once(rig: Rig) -> None:
     runner = rig.runner(_forever)
-    executor = EmbeddedExecutor(runner.run_job)
+    executor = EmbeddedExecutor(runner.run_job, runner.reconsider)
     rig.live.add(await rig.stored())
     executor.submit(rig.job_id)
     await rig.live.until(rig.job_id, lambda it: all(scene.state is SceneState.RUNNING for scene in it.scenes))
@@ -411,7 +420,7 @@ async def test_a_job_submitted_twice_runs_once() -> None:
         runs.append(job_id)
         await done.wait()
 
-    executor = EmbeddedExecutor(run_job)
+    executor = EmbeddedExecutor(run_job, lambda _: None)
     for _ in range(3):
         executor.submit("job")
         await asyncio.sleep(0)
@@ -433,7 +442,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def _executing(rig: Rig, runner: Runner) -> AsyncIterator[JobSnapshot]:
     """The job's end."""
     rig.live.add(await rig.stored())
-    executor = EmbeddedExecutor(runner.run_job)
+    executor = EmbeddedExecutor(runner.run_job, runner.reconsider)
     executor.submit(rig.job_id)
     try:
         async with asyncio.timeout(20):
@@ -444,8 +453,7 @@ async def _executing(rig: Rig, runner: Runner) -> AsyncIterator[JobSnapshot]:
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_store_that_cannot_is_no_end_of_a_scene_and_the_job_is_run_again(rig: Rig) -> None:
-    async with rig.database._writer.connect() as connection:
-        await connection.exec_driver_sql("PRAGMA busy_timeout = 20")
+    await rig.database._writes.run(lambda it: it.exec_driver_sql("PRAGMA busy_timeout = 20").all())
     refused: list[Exception] = []
 
     async def meet_a_rival(track: Track) -> None:
@@ -493,7 +501,7 @@ async def test_a_job_that_could_not_be_read_is_run_again() -> None:
             raise StoreUnavailable
         done.set()
 
-    executor = EmbeddedExecutor(run_job)
+    executor = EmbeddedExecutor(run_job, lambda _: None)
     executor.submit("job")
     async with asyncio.timeout(5):
         await done.wait()
@@ -507,7 +515,7 @@ class _Failing(Database):
     provider: LocalProvider
     failed = False
 
-    async def apply(self, transition: Transition) -> Job:
+    async def apply(self, transition: Transition) -> Job | None:
         event, task = transition.event, self.provider._runs.get(transition.after.task_id)
         if event and event.kind is EventKind.SENT and task and task.task and not self.failed:
             self.failed = True
@@ -530,14 +538,20 @@ async def test_a_store_that_fails_while_the_renderer_works_fails_no_scene(rig: R
     recipe = ClipRecipe(
         provider=provider,
         catalogue=Catalogue(settings),
+        slots=Slots(settings.limits, {}),
+        circuits=Circuits("local", settings.limits),
+        watch=Watch(provider, polls_per_second=1000),
+        estimates=Estimates(),
         downloader=Downloader(settings.downloads, scratch=outputs.folder),
         workers=workers,
         outputs=outputs,
         downloads=settings.downloads,
         now=utc_now,
     )
-    again = Rig(database=database, live=Live(), job_id=rig.job_id)
-    runner = Runner(store=database, live=again.live, recipe=recipe, now=utc_now)
+    again = replace(rig, database=database, live=Live())
+    runner = Runner(
+        store=database, live=again.live, recipe=recipe, retries=settings.retries, now=utc_now
+    )
     try:
         async with _executing(again, runner) as shown:
             assert database.failed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from service.estimates import Estimates
 from service.execution.embedded import EmbeddedExecutor
+from service.limits import Slots
 from service.live import Live
+from service.outlook import Outlooks
 from service.providers.catalogue import Catalogue
 from service.studio import Studio, Ticket
 from service.writers.base import Writer
@@ -72,18 +76,20 @@ class Rig:
         for scene in (await self.studio.job(job_id)).snapshot.scenes:
             if scene.scenario in scenarios:
                 change = lifecycle.fail(scene, SceneFailure(code="x", message="x", retryable=True), utc_now())
-                self.live.show(await self.database.apply(change), change.after)
+                self.live.show(change.after, await self.database.apply(change))
 
     async def nothing_was_started(self, session_id: str) -> bool:
         return await self.studio.jobs_of(session_id) == [] and self.taken_up == []
 
 
 def _studio(rig: Rig, folder: Path, executor: EmbeddedExecutor, writer: Writer | None = None) -> Studio:
+    settings = settings_for(folder)
     return Studio(
         store=rig.database,
         live=rig.live,
+        outlooks=Outlooks(slots=Slots(settings.limits, {}), estimates=Estimates(), now=utc_now),
         executor=executor,
-        catalogue=Catalogue(settings_for(folder)),
+        catalogue=Catalogue(settings),
         writer=writer or TemplateWriter(),
         now=utc_now,
     )
@@ -129,7 +135,7 @@ async def executor() -> AsyncIterator[tuple[EmbeddedExecutor, list[str]]]:
         taken_up.append(job_id)
         await asyncio.Event().wait()
 
-    executor = EmbeddedExecutor(run_job)
+    executor = EmbeddedExecutor(run_job, lambda _: None)
     yield executor, taken_up
     await executor.stop()
 
@@ -171,18 +177,24 @@ async def _writes_waiting(database: Database, count: int) -> None:
     """Until so many writes stand in line, or it is clear that they never will."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.5):
-            while len(database._under_way) < count:
+            while database._writes._queue.qsize() < count:
                 await asyncio.sleep(0)
 
 
 async def _at_once(database: Database, *work: Coroutine[Any, Any, object]) -> list[object]:
     """All of ``work``, each having read before any of it writes; they write in their order."""
     started: list[asyncio.Task[object]] = []
-    async with database._writer.connect():
+    go = threading.Event()
+    holding = asyncio.create_task(database._writes.run(lambda _: go.wait(10)))
+    await _writes_waiting(database, 0)
+    try:
         for item in work:
             started.append(asyncio.create_task(item))
             await _writes_waiting(database, len(started))
+    finally:
+        go.set()
     async with asyncio.timeout(5):
+        await holding
         return list(await asyncio.gather(*started, return_exceptions=True))
 
 

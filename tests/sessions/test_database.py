@@ -6,7 +6,6 @@ import asyncio
 import os
 import sqlite3
 import sys
-import threading
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -43,7 +42,7 @@ from sessions.store import DescriptionChanged, SceneUnderWay, StoreUnavailable, 
 NOW = datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC)
 ODD = "Lámpa 🪔 مصباح \u202e\u200d'; DROP TABLE scenes; -- \"{}%s\\ \r\n\t\x7f"
 FAILURE = SceneFailure(code="provider", message=ODD, retryable=False, provider_code="x")
-TABLES = ("sessions", "descriptions", "jobs", "scenes", "takes", "events")
+TABLES = ("sessions", "descriptions", "jobs", "scenes", "takes", "events", "requests")
 
 
 @pytest.fixture
@@ -51,15 +50,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     database = _at(tmp_path)
     await database.open()
     yield database
-    await _closed(database)
-
-
-async def _closed(database: Database) -> None:
-    """Closed, and the driver's threads of broken-off connections have ended too."""
     await database.close()
-    async with asyncio.timeout(10):
-        while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
-            await asyncio.sleep(0.001)
 
 
 def _at(folder: Path) -> Database:
@@ -136,9 +127,14 @@ async def _end(database: Database, scene: Scene, at: datetime = NOW, *, well: bo
     """The scene, which waits, is started and comes to its end."""
     started = lifecycle.start(scene, at)
     await database.apply(started)
-    if well:
-        return await database.apply(lifecycle.succeed(started.after, _take(scene, at), at))
-    return await database.apply(lifecycle.fail(started.after, FAILURE, at))
+    end = (
+        lifecycle.succeed(started.after, _take(scene, at), at)
+        if well
+        else lifecycle.fail(started.after, FAILURE, at)
+    )
+    job = await database.apply(end)
+    assert job is not None
+    return job
 
 
 async def _stored(database: Database, scene: Scene) -> Scene:
@@ -248,7 +244,9 @@ async def test_events_come_back_in_order_with_their_data(database: Database) -> 
     events = await database.events(scene.job_id)
     assert [event.kind for event in events] == [EventKind.QUEUED, EventKind.STARTED, EventKind.FAILED]
     assert events[0].data == {"take": 1, "model": "local:preview@1"}
-    assert events[1:] == [started.event, failed.event]
+    assert [replace(event, seq=0) for event in events[1:]] == [started.event, failed.event]
+    for done, event in enumerate(events, 1):
+        assert await database.events(scene.job_id, after=event.seq) == events[done:]
 
 
 async def test_what_was_never_stored_is_not_found(database: Database) -> None:
@@ -459,8 +457,8 @@ async def test_the_file_itself_refuses_a_second_live_scene(database: Database) -
     copied = f"""
         INSERT INTO scenes SELECT '{_id()}', job_id, session_id, scenario, take + 1, prompt, model, provider,
         seconds, width, height, image_url, ?, created_at, updated_at, ?, stage, progress, attempt,
-        result, cost_usd, file, failure FROM scenes WHERE id = ?"""
-    for state in (SceneState.QUEUED, SceneState.RUNNING):
+        result, cost_usd, file, failure, tries, submitted_at, generated_at, owed FROM scenes WHERE id = ?"""
+    for state in (SceneState.QUEUED, SceneState.RUNNING, SceneState.RECONCILING):
         with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
             _sql(database, copied, _id(), state.value, snapshot.scenes[0].id)
     _sql(database, copied, _id(), SceneState.FAILED.value, snapshot.scenes[0].id)
@@ -492,9 +490,10 @@ async def test_a_job_rolls_up_with_its_scenes(database: Database) -> None:
     _, snapshot = await _begun(database, Scenario.HOOK, Scenario.CTA)
     hook, cta = snapshot.scenes
     started = lifecycle.start(hook, _after(1))
-    assert (await database.apply(started)).state is JobState.RUNNING
-    failed = await database.apply(lifecycle.fail(started.after, FAILURE, _after(2)))
-    assert (failed.state, failed.finished_at) == (JobState.RUNNING, None)
+    running = await database.apply(started)
+    assert running == replace(snapshot.job, state=JobState.RUNNING)
+    assert await database.apply(lifecycle.sent(started.after, _after(1))) is None, "nothing to roll up"
+    assert await database.apply(lifecycle.fail(started.after, FAILURE, _after(2))) == running
 
     closed = await _end(database, cta, _after(3))
 
@@ -625,8 +624,8 @@ async def test_cancelled_readers_leave_the_connections_usable(database: Database
 
 
 async def test_a_file_that_another_writer_holds_is_unavailable_for_writing_only(database: Database) -> None:
-    async with database._writer.connect() as connection:
-        await connection.exec_driver_sql("PRAGMA busy_timeout = 20")  # not five seconds
+    with database._writer.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 20")  # not five seconds
     known, late = _session(), _session()
     await database.create_session(known)
     with closing(sqlite3.connect(database.path)) as rival:
@@ -640,14 +639,6 @@ async def test_a_file_that_another_writer_holds_is_unavailable_for_writing_only(
     assert await database.session(late.id) == late
 
 
-async def test_waiting_too_long_for_the_writer_is_the_store_being_unavailable(database: Database) -> None:
-    cast("Any", database._writer.pool)._timeout = 0.01  # not thirty seconds
-    async with database._writer.begin():
-        with pytest.raises(StoreUnavailable):
-            await database.create_session(_session())
-    await database.create_session(_session())
-
-
 async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     database = _at(tmp_path)
     database.path.write_bytes(b"not a database" * 100)
@@ -655,14 +646,14 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None
         await database.ping()
     with pytest.raises(StoreUnavailable, match="not a database"):
         await database.unfinished_jobs()
-    await _closed(database)
+    await database.close()
 
 
 async def test_a_folder_that_is_gone_makes_the_store_unavailable(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'gone' / 'test.db'}")
     with pytest.raises(StoreUnavailable, match="unable to open"):
         await database.session("any")
-    await _closed(database)
+    await database.close()
 
 
 @pytest.mark.parametrize(
@@ -688,7 +679,7 @@ async def test_reopening_finds_everything(tmp_path: Path) -> None:
         await database.job(snapshot.job.id),
         await database.events(snapshot.job.id),
     )
-    await _closed(database)
+    await database.close()
 
     again = _at(tmp_path)
     await again.open()
@@ -751,7 +742,7 @@ async def test_a_closed_store_writes_no_more(tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailable):
             await database.create_session(_session())
     finally:
-        await _closed(database)
+        await database.close()
     assert _counts(database)["sessions"] == 0
 
 
@@ -779,7 +770,7 @@ async def test_a_file_that_cannot_be_ours_is_a_plain_refusal_that_names_it(
         with pytest.raises(ConfigError) as refused:
             await database.open()
     finally:
-        await _closed(database)
+        await database.close()
     assert str(database.path) in refused.value.message
     assert "sqlalche.me" not in refused.value.message
 
@@ -796,7 +787,7 @@ async def test_closing_frees_the_file(tmp_path: Path) -> None:
     for _ in range(2):
         database = _at(tmp_path)
         await database.open()
-        await _closed(database)
+        await database.close()
 
 
 _OWNER = """
@@ -834,4 +825,4 @@ async def test_a_killed_process_frees_the_file(tmp_path: Path) -> None:
     session = replace(_session(), brief=Brief(product="After the crash"))
     await database.create_session(session)
     assert await database.session(session.id) == session
-    await _closed(database)
+    await database.close()

@@ -1,13 +1,15 @@
 """The remote control of a server in another process: what a test does with the object, over HTTP.
 
-GET  /control/state      {"charges": [...], "paid_twice": [...], "submits": n, "reads": n, "connections": n}
-POST /control/script     {"prompt": "substring", "scripts": [{...fields of Script}]}; no prompt: the default
-POST /control/text       {"answers": ["...", ...], "seconds": 0}
-POST /control/release    {"prompt": "substring"}
-POST /control/progress   {"prompt": "substring", "percent": 40}
-POST /control/forget     {"prompt": "substring"}
-POST /control/drop       {"code": null}
-POST /control/refuse     {"refuse": true}
+GET  /control/state        {"charges": [...], "paid_twice": [...], "deliveries": [...], "messages": n,
+                           "submits": n, "reads": n, "downloads": n, "connections": n}
+POST /control/script       {"prompt": "substring", "scripts": [{...fields of Script}]}; no prompt: the default
+POST /control/text         {"answers": ["...", ...], "seconds": 0}
+POST /control/release      {"prompt": "substring"}
+POST /control/progress     {"prompt": "substring", "percent": 40}
+POST /control/forget       {"prompt": "substring", "wholly": false}
+POST /control/drop         {"code": null}
+POST /control/refuse       {"refuse": true}
+POST /control/refuse-next  {"count": 3, "status": 503}
 """
 
 from __future__ import annotations
@@ -22,12 +24,16 @@ from tests.wire.ledger import Charge
 from tests.wire.provider import TextAnswers
 from tests.wire.scripts import Script
 from tests.wire.tasks import Json
+from tests.wire.webhooks import Delivery
 
 
 class Controlled(Protocol):
     """What can be controlled from afar."""
 
     refuse_connections: bool
+    downloads: list[str]
+    messages: int
+    deliveries: list[Delivery]
 
     @property
     def charges(self) -> list[Charge]: ...
@@ -43,7 +49,8 @@ class Controlled(Protocol):
     def script_text(self, answers: TextAnswers, *, seconds: float = 0.0) -> None: ...
     def release(self, substring: str = "") -> int: ...
     def report_progress(self, substring: str, percent: int) -> int: ...
-    def forget(self, substring: str = "") -> int: ...
+    def forget(self, substring: str = "", *, wholly: bool = False) -> int: ...
+    def refuse_next(self, count: int, status: int = 503) -> None: ...
     async def drop_connections(self, code: int | None = None) -> int: ...
 
 
@@ -59,6 +66,7 @@ def routes(server: Controlled) -> list[web.RouteDef]:
         "forget": lambda order: _forget(server, order),
         "drop": lambda order: server.drop_connections(order.get("code")),
         "refuse": lambda order: _refuse(server, order),
+        "refuse-next": lambda order: _refuse_next(server, order),
     }
     posts = [web.post(f"/control/{name}", _obeying(obey)) for name, obey in orders.items()]
     return [web.get("/control/state", state), *posts]
@@ -77,6 +85,9 @@ def _state(server: Controlled) -> Json:
         "paid_twice": server.paid_twice(),
         "submits": len(server.submits),
         "reads": server.reads,
+        "messages": server.messages,
+        "deliveries": [delivery.to_json() for delivery in server.deliveries],
+        "downloads": len(server.downloads),
         "connections": server.connections,
     }
 
@@ -102,8 +113,12 @@ async def _progress(server: Controlled, order: Json) -> int:
 
 
 async def _forget(server: Controlled, order: Json) -> int:
-    return server.forget(order.get("prompt", ""))
+    return server.forget(order.get("prompt", ""), wholly=order.get("wholly", False))
 
 
 async def _refuse(server: Controlled, order: Json) -> None:
     server.refuse_connections = order["refuse"]
+
+
+async def _refuse_next(server: Controlled, order: Json) -> None:
+    server.refuse_next(order["count"], order.get("status", 503))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -21,8 +22,9 @@ async def send_file(request: web.Request, video: bytes, reply: FileReply) -> web
     response = _head(reply, body, partial=len(body) < len(whole))
     if response.status == 206:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(whole)}"
-    await response.prepare(request)
-    await _send_body(request, response, body, reply)
+    with suppress(ConnectionError):  # a client that left
+        await response.prepare(request)
+        await _send_body(request, response, body, reply)
     return response
 
 

@@ -70,7 +70,7 @@ class RunwareProcess:
         return read_journal(self.journal)
 
     async def state(self) -> Json:
-        """`charges`, `paid_twice`, and the counts `submits`, `reads` and `connections`."""
+        """`charges`, `paid_twice`, `deliveries`, and counts such as `submits` and `reads`."""
         async with self._client.get(f"{self._control}/state") as response:
             state: Json = await response.json()
         return state
@@ -88,14 +88,17 @@ class RunwareProcess:
     async def report_progress(self, substring: str, percent: int) -> int:
         return int(await self._order("progress", prompt=substring, percent=percent))
 
-    async def forget(self, substring: str = "") -> int:
-        return int(await self._order("forget", prompt=substring))
+    async def forget(self, substring: str = "", *, wholly: bool = False) -> int:
+        return int(await self._order("forget", prompt=substring, wholly=wholly))
 
     async def drop_connections(self, code: int | None = None) -> int:
         return int(await self._order("drop", code=code))
 
     async def refuse_connections(self, refuse: bool = True) -> None:
         await self._order("refuse", refuse=refuse)
+
+    async def refuse_next(self, count: int, status: int = 503) -> None:
+        await self._order("refuse-next", count=count, status=status)
 
     async def wait_for_charges(self, count: int = 1, timeout: float = 20.0) -> list[Charge]:  # noqa: ASYNC109 - a test says how patient it is
         await self._until(lambda: len(self.charges) >= count, what=f"{count} charges", timeout=timeout)

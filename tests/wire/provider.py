@@ -17,12 +17,26 @@ from typing import Literal
 
 from tests.wire.ledger import Bell, Charge, Ledger, paid_twice
 from tests.wire.scripts import Playbook, Script
-from tests.wire.tasks import Json, Refusal, Reply, Task, cost_of, fault, outcome, refuse, scripted_refusal
+from tests.wire.tasks import (
+    Json,
+    Refusal,
+    Reply,
+    Task,
+    cost_of,
+    fault,
+    outcome,
+    refuse,
+    response_of,
+    scripted_refusal,
+)
 
 _CONFLICT = (
     "The provided 'taskUUID' has already been used. Each task needs its own 'taskUUID', in UUID v4 format."
 )
-_UNKNOWN = "The task failed or does not exist."
+_NOT_FOUND = Refusal(
+    code="taskFailedOrNotFound", message="The task failed or does not exist.", parameter="taskUUID"
+)
+_TROUBLE = "Something went wrong on our side."
 _INVALID_KEY = "Invalid API key. Get one at https://my.runware.ai/signup"
 
 
@@ -47,7 +61,7 @@ class Provider:
         self.submits: list[Json] = []
         #: every text task that arrived
         self.texts: list[Json] = []
-        #: getResponse messages that arrived
+        #: getResponse tasks that arrived
         self.reads = 0
         self._ledger = Ledger(journal)
         self._bell = Bell()
@@ -79,7 +93,7 @@ class Provider:
         """Accepted tasks with this in their prompt are finished now; how many there are."""
         tasks = self._about(substring)
         for task in tasks:
-            task.released = True
+            task.released.set()
         return len(tasks)
 
     def report_progress(self, substring: str, percent: int) -> int:
@@ -89,11 +103,12 @@ class Provider:
             task.reported = percent
         return len(tasks)
 
-    def forget(self, substring: str = "") -> int:
-        """Reads know nothing of these tasks from now on, but their uuids stay used."""
+    def forget(self, substring: str = "", *, wholly: bool = False) -> int:
+        """Reads, or wholly: details too, know nothing of these tasks from now on; their uuids stay used."""
         tasks = self._about(substring)
         for task in tasks:
             task.forgotten = True
+            task.wholly_forgotten = wholly
         return len(tasks)
 
     # --- counting
@@ -189,7 +204,11 @@ class Provider:
         task = Task(params=message, script=script, result=result)
         self._tasks[message["taskUUID"]] = self._videos[video_uuid] = task
         self._ledger.charge(message)
+        self._began(task)
         return Reply(data=(task.to_json(),), delay=script.ack_delay, drop=task.drop_answer())
+
+    def _began(self, task: Task) -> None:
+        """A video task was accepted."""
 
     def _conflict(self, task: Task) -> Reply:
         if task.drop_answer():
@@ -201,19 +220,24 @@ class Provider:
         task = self._tasks.get(str(message.get("taskUUID")))
         if task is None or task.forgotten:
             return self._unknown(message)
-        return replace(outcome(task), delay=task.script.read_delay)
+        task.reads += 1
+        reply = outcome(task)
+        if task.reads <= task.script.read_errors:
+            reply = refuse(message, Refusal(code=task.script.read_error_code, message=_TROUBLE))
+        late = task.script.late_reads is None or task.reads <= task.script.late_reads
+        return replace(reply, delay=task.script.read_delay if late else 0.0)
 
     def _tell(self, message: Json) -> Reply:
         task = self._tasks.get(str(message.get("taskUUID")))
-        if task is None:
-            return self._unknown(message)
-        details = {"request": [task.params], "response": outcome(task).frame}
+        if task is None or task.wholly_forgotten:
+            return refuse(message, _NOT_FOUND)
+        details = {"request": [task.params], "response": response_of(task)}
         return Reply(data=({"taskType": "getTaskDetails", "taskUUID": message["taskUUID"], **details},))
 
     def _unknown(self, message: Json) -> Reply:
         if self.unknown_read == "empty":
             return Reply()
-        return refuse(message, Refusal(code="taskFailedOrNotFound", message=_UNKNOWN, parameter="taskUUID"))
+        return refuse(message, _NOT_FOUND)
 
     def _write(self, message: Json) -> Reply:
         self.texts.append(message)

@@ -16,6 +16,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -26,10 +27,12 @@ from tests.wire.files import abort, send_file
 from tests.wire.ledger import Charge, read_journal
 from tests.wire.provider import Provider
 from tests.wire.scripts import FileReply, Script
-from tests.wire.tasks import Refusal, Reply, Task, parse_message
+from tests.wire.tasks import Refusal, Reply, Task, parse_message, together
+from tests.wire.webhooks import Caller, Delivery
 
 __all__ = [
     "Charge",
+    "Delivery",
     "FileReply",
     "Provider",
     "Refusal",
@@ -69,6 +72,8 @@ class RunwareServer(Provider):
         api_key: str = "test-key",
         journal: Path | None = None,
         unknown_read: Literal["error", "empty"] = "error",
+        first_only: bool = False,
+        answers_together: bool = False,
         port: int = 0,
     ) -> None:
         super().__init__(api_key=api_key, journal=journal, unknown_read=unknown_read)
@@ -76,12 +81,22 @@ class RunwareServer(Provider):
         self.video = DEFAULT_VIDEO
         #: prompts whose videos were asked for, one per request
         self.downloads: list[str] = []
+        #: messages that arrived with tasks other than signing in and pings
+        self.messages = 0
+        #: tries to deliver a callback to a `webhookURL`
+        self.deliveries: list[Delivery] = []
+        #: only the first task of a message is looked at
+        self.first_only = first_only
+        #: a message of reads is answered in one frame, with `data` and `errors`
+        self.answers_together = answers_together
         #: new sockets and HTTP tasks get 503 instead
         self.refuse_connections = False
         #: False: `authentication` is not answered at all
         self.answer_sign_in = True
         self.port = port
+        self._refusals: list[int] = []
         self._links: set[_Link] = set()
+        self._caller: Caller | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
 
@@ -92,6 +107,7 @@ class RunwareServer(Provider):
         await site.start()
         self.port = runner.addresses[0][1]
         self._runner = runner
+        self._caller = Caller(self._delivered)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -99,6 +115,8 @@ class RunwareServer(Provider):
         for sending in self._background:
             sending.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        if self._caller is not None:
+            await self._caller.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -134,6 +152,16 @@ class RunwareServer(Provider):
             timeout=timeout,
         )
 
+    async def wait_for_deliveries(self, count: int = 1, timeout: float = 10.0) -> list[Delivery]:  # noqa: ASYNC109
+        await self._bell.wait_until(
+            lambda: len(self.deliveries) >= count, what=f"{count} deliveries", timeout=timeout
+        )
+        return self.deliveries
+
+    def refuse_next(self, count: int, status: int = 503) -> None:
+        """So many of the next WebSocket handshakes are answered with this HTTP status."""
+        self._refusals += [status] * count
+
     async def drop_connections(self, code: int | None = None) -> int:
         """Resets all sockets, or closes them properly with a code; how many there were."""
         links, self._links = self._links, set()
@@ -161,6 +189,8 @@ class RunwareServer(Provider):
     # --- WebSocket
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
+        if self._refusals:
+            return web.Response(status=self._refusals.pop(0))
         if self.refuse_connections:
             return web.Response(status=503)
         socket = web.WebSocketResponse(max_msg_size=0)
@@ -185,7 +215,14 @@ class RunwareServer(Provider):
             tasks = parse_message(text)
         except ValueError as error:
             return [Reply(errors=({"code": "invalidRequest", "message": str(error)},))]
-        return [reply for task in tasks if (reply := self._reply(link, task))]
+        tasks = self._looked_at(tasks)
+        replies = [reply for task in tasks if (reply := self._reply(link, task))]
+        reads = all(task.get("taskType") == "getResponse" for task in tasks)
+        return [together(replies)] if self.answers_together and reads and replies else replies
+
+    def _looked_at(self, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        self.messages += any(task.get("taskType") not in {"authentication", "ping"} for task in tasks)
+        return tasks[:1] if self.first_only else tasks
 
     def _reply(self, link: _Link, task: dict[str, Any]) -> Reply | None:
         if task.get("taskType") == "authentication":
@@ -207,18 +244,30 @@ class RunwareServer(Provider):
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
+    # --- callbacks
+
+    def _began(self, task: Task) -> None:
+        lost = task.script.webhook_lost or task.script.never
+        if task.params.get("webhookURL") and not lost and self._caller is not None:
+            self._spawn(self._caller.call_back(task))
+
+    def _delivered(self, delivery: Delivery) -> None:
+        self.deliveries.append(delivery)
+        self._bell.ring()
+
     # --- HTTP
 
     async def _serve_post(self, request: web.Request) -> web.StreamResponse:
         if self.refuse_connections:
             return web.Response(status=503)
         if request.headers.get("Authorization") != f"Bearer {self.api_key}":
-            return _json_response([self.reject_key()])
-        replies = [self.answer(task) for task in parse_message(await request.read())]
-        await asyncio.sleep(max(reply.delay for reply in replies))
-        if any(reply.drop for reply in replies):
+            return _json_response(self.reject_key())
+        tasks = self._looked_at(parse_message(await request.read()))
+        reply = together([self.answer(task) for task in tasks])
+        await asyncio.sleep(reply.delay)
+        if reply.drop:
             abort(request)
-        return _json_response(replies)
+        return _json_response(reply)
 
     async def _serve_file(self, request: web.Request) -> web.StreamResponse:
         task = self._videos.get(request.match_info["video_uuid"])
@@ -231,17 +280,12 @@ class RunwareServer(Provider):
 
 async def _unless_gone(sending: Coroutine[Any, Any, None]) -> None:
     """A client that left gets no answer."""
-    try:
+    with suppress(ConnectionError):
         await sending
-    except ConnectionError:
-        return
 
 
-def _json_response(replies: list[Reply]) -> web.Response:
-    data = tuple(item for reply in replies for item in reply.data)
-    errors = tuple(error for reply in replies for error in reply.errors)
-    status = max(reply.status for reply in replies)
-    return web.json_response(Reply(data=data, errors=errors).frame, status=status)
+def _json_response(reply: Reply) -> web.Response:
+    return web.json_response(reply.frame, status=reply.status)
 
 
 # --- as a process
@@ -254,6 +298,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--journal", type=Path, help="gets every charge as a JSON line")
     parser.add_argument("--api-key", default="test-key")
     parser.add_argument("--unknown-read", choices=["error", "empty"], default="error")
+    parser.add_argument("--first-only", action="store_true", help="look only at the first task of a message")
+    parser.add_argument(
+        "--answers-together", action="store_true", help="answer a message of reads in one frame"
+    )
     parser.add_argument("--video", type=Path, help="what is downloaded")
     parser.add_argument(
         "--seconds", type=float, default=0.0, help="until a task no script is about is finished"
@@ -267,6 +315,8 @@ def _configured(arguments: argparse.Namespace) -> RunwareServer:
         api_key=arguments.api_key,
         journal=arguments.journal,
         unknown_read=arguments.unknown_read,
+        first_only=arguments.first_only,
+        answers_together=arguments.answers_together,
         port=arguments.port,
     )
     if arguments.video:

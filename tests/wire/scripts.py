@@ -59,6 +59,8 @@ class Script:
     refuse_code: str | None = None
     refuse_message: str = "The request was refused."
     refuse_parameter: str | None = None
+    #: seconds, sent as `retryAfter`
+    refuse_retry_after: float | None = None
 
     #: so often the submission is lost with the connection: neither accepted nor charged
     drop_before_accept: int = 0
@@ -68,6 +70,11 @@ class Script:
     ack_delay: float = 0.0
     #: seconds before each answer to getResponse
     read_delay: float = 0.0
+    #: only so many of the first answers are delayed
+    late_reads: int | None = None
+    #: so many of the first reads are answered with `read_error_code` instead, about the read and not the task
+    read_errors: int = 0
+    read_error_code: str = "internalServerError"
 
     #: running items carry `progress`
     progress: bool = False
@@ -86,6 +93,11 @@ class Script:
     video_url: str | None = None
     #: one per download of the video; the last one repeats
     files: Sequence[FileReply] = (FileReply(),)
+
+    #: so often the callback to `webhookURL` is sent, at once and each with tries of its own
+    webhook_copies: int = 1
+    #: the callback is never sent
+    webhook_lost: bool = False
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Script:

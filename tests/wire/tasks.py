@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +24,15 @@ class Refusal:
     code: str
     message: str
     parameter: str | None = None
+    #: seconds
+    retry_after: float | None = None
 
     def to_json(self, task: Json) -> Json:
         about = {key: task[key] for key in ("taskType", "taskUUID") if key in task}
         parameter = {"parameter": self.parameter} if self.parameter else {}
+        retry = {} if self.retry_after is None else {"retryAfter": self.retry_after}
         documentation = {"documentation": "https://runware.ai/docs/platform/errors"}
-        return {"code": self.code, "message": self.message, **parameter, **about, **documentation}
+        return {"code": self.code, "message": self.message, **parameter, **retry, **about, **documentation}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,17 @@ class Reply:
         return {"data": list(self.data), **errors}
 
 
+def together(replies: Sequence[Reply]) -> Reply:
+    """One reply that says what all of them say, when the last of them would be sent."""
+    return Reply(
+        data=tuple(item for reply in replies for item in reply.data),
+        errors=tuple(error for reply in replies for error in reply.errors),
+        delay=max(reply.delay for reply in replies),
+        drop=any(reply.drop for reply in replies),
+        status=max(reply.status for reply in replies),
+    )
+
+
 @dataclass(kw_only=True)
 class Task:
     """A task that was accepted."""
@@ -57,9 +74,12 @@ class Task:
     #: fields of the finished item
     result: Json
     accepted_at: float = field(default_factory=time.monotonic)
-    released: bool = False
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     #: reads do not know it any more; its taskUUID stays used
     forgotten: bool = False
+    #: nor do details
+    wholly_forgotten: bool = False
+    reads: int = 0
     #: 0-100, when a test says it
     reported: int | None = None
     #: answers that were lost with a connection
@@ -74,9 +94,9 @@ class Task:
     def finished(self) -> bool:
         if self.script.never:
             return False
-        if self.script.hold or self.released:
-            return self.released
-        return time.monotonic() - self.accepted_at >= self.script.seconds
+        if self.released.is_set():
+            return True
+        return not self.script.hold and self._seconds_left <= 0
 
     @property
     def progress(self) -> int | None:
@@ -84,6 +104,17 @@ class Task:
             return self.reported
         elapsed = time.monotonic() - self.accepted_at
         return min(99, int(100 * elapsed / self.script.seconds)) if self.script.seconds else 0
+
+    @property
+    def _seconds_left(self) -> float:
+        return self.accepted_at + self.script.seconds - time.monotonic()
+
+    async def until_finished(self) -> None:
+        """Not for a task that never finishes."""
+        while not self.finished:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if self.script.hold else self._seconds_left):
+                    await self.released.wait()
 
     def drop_answer(self) -> bool:
         if self.dropped >= self.script.drop_after_accept:
@@ -111,6 +142,14 @@ def outcome(task: Task) -> Reply:
     return Reply(data=({**task.to_json(), **status, **task.result},))
 
 
+def response_of(task: Task) -> Json:
+    """What the details of the task say it was answered: the items, the errors, or nothing yet."""
+    if not task.finished:
+        return {}
+    reply = outcome(task)
+    return {"errors": list(reply.errors)} if reply.errors else {"data": list(reply.data)}
+
+
 def _running(task: Task) -> Reply:
     if task.script.empty_while_running:
         return Reply()
@@ -127,7 +166,12 @@ def cost_of(message: Json, cost: float) -> Json:
 
 
 def scripted_refusal(script: Script, code: str) -> Refusal:
-    return Refusal(code=code, message=script.refuse_message, parameter=script.refuse_parameter)
+    return Refusal(
+        code=code,
+        message=script.refuse_message,
+        parameter=script.refuse_parameter,
+        retry_after=script.refuse_retry_after,
+    )
 
 
 def refuse(message: Json, refusal: Refusal) -> Reply:
@@ -135,7 +179,7 @@ def refuse(message: Json, refusal: Refusal) -> Reply:
 
 
 def _http_status(code: str) -> int:
-    by_word = {"RateLimit": 429, "Credits": 402, "Balance": 402, "internalServer": 500, "noAvailable": 503}
+    by_word = {"RateLimit": 429, "Credits": 402, "Balance": 402, "internalServer": 500, "vailable": 503}
     return next((status for word, status in by_word.items() if word in code), 400)
 
 

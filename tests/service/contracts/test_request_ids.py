@@ -137,8 +137,8 @@ async def test_not_ready_when_the_database_file_is_broken(local: House) -> None:
     """A database that answers no question is not "ready" because it can count to one."""
     store = local.service.studio._store
     assert isinstance(store, Database)
-    await store._readers.dispose()
-    await store._writer.dispose()
+    store._readers.dispose()
+    store._writer.dispose()
     _overwrite(store.path)
     assert (await local.get("/api/sessions")).status == 503
     answer = await local.get("/readyz")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from service.contracts.scenes_views import job_status
+from service.outlook import Outlook
 from service.providers.base import Running, TaskStatus
 from service.providers.runware import RunwareProvider
 from sessions.model import SceneState
@@ -167,7 +168,7 @@ async def test_s2_11_x8_a_scene_has_one_of_three_statuses(
     history = History(paid, monkeypatch)
     job_id = await paid.generate(await paid.session())
     await paid.finished(job_id)
-    rendered = [json.loads(job_status(snapshot)) for snapshot in history.of(job_id)]
+    rendered = [json.loads(job_status(snapshot, {}, Outlook())) for snapshot in history.of(job_id)]
     assert len(rendered) > 10
     for status in rendered:
         assert {scene["status"] for scene in status["scenes"]} <= {"generating", "completed", "failed"}

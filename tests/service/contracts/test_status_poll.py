@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -28,7 +29,7 @@ def statements(house: House) -> Iterator[list[str]]:
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         seen.append(statement)
 
-    engines = [store._readers.sync_engine, store._writer.sync_engine]
+    engines = [store._readers, store._writer]
     for engine in engines:
         sa.event.listen(engine, "before_cursor_execute", note)
     try:
@@ -159,9 +160,9 @@ async def test_a_snapshot_is_rendered_once(
     rendered: list[JobSnapshot] = []
     render = scenes_views.job_status
 
-    def counting(snapshot: JobSnapshot) -> bytes:
+    def counting(snapshot: JobSnapshot, *rest: Any) -> bytes:
         rendered.append(snapshot)
-        return render(snapshot)
+        return render(snapshot, *rest)
 
     monkeypatch.setattr(scenes_views, "job_status", counting)
     await asyncio.gather(*(paid.get(_url(job_id)) for _ in range(30)))

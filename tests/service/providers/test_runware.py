@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,13 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runware import LogEntry
 
-from service.providers.base import Failed, Finished, InDoubt, Running, TaskStatus, UnknownTask, VideoTask
-from service.providers.runware import RunwareProvider
+from service.providers.base import (
+    Failed,
+    Finished,
+    InDoubt,
+    NotNow,
+    Running,
+    TaskStatus,
+    UnknownTask,
+    VideoTask,
+)
+from service.providers.runware import RunwareProvider, tasks_in
+from service.providers.runware_socket import outcomes
 from sessions.errors import ProviderError
 from tests.house import runware_layer, settings_for
 from tests.wire.runware_server import RunwareServer, Script
+from tests.wire.tasks import Reply
 
 
 def a_task(prompt: str = "a lamp at dawn", **changes: Any) -> VideoTask:
@@ -162,19 +173,46 @@ async def test_no_acknowledgement_leaves_doubt(wire: RunwareServer, tmp_path: Pa
     assert len(wire.charges) == 1
 
 
-async def test_an_error_meant_for_another_task_only_leaves_doubt(wire: RunwareServer, tmp_path: Path) -> None:
+async def test_an_error_that_names_no_task_leaves_doubt(
+    provider: RunwareProvider, wire: RunwareServer
+) -> None:
     wire.script("lamp", Script(ack_delay=30))
-    provider = provider_for(wire, tmp_path, acknowledge_seconds=5)
-    await provider.open()
-    submitting = provider.submit(a_task())
+
+    async def disturb() -> None:
+        await wire.wait_for_charges(1)
+        await wire.push_error("invalidProviderContent", "whose?")
+
+    results = await asyncio.gather(provider.submit(a_task()), disturb(), return_exceptions=True)
+    assert isinstance(results[0], InDoubt)
+    assert results[0].code == "safety"
+
+
+async def test_a_late_answer_to_a_question_is_no_refusal(
+    provider: RunwareProvider, wire: RunwareServer
+) -> None:
+    wire.script("lamp", Script(ack_delay=30))
+    task = a_task()
+    late = {"code": "rateLimitExceeded", "message": "no", "taskType": "getResponse", "taskUUID": task.id}
+
+    async def disturb() -> None:
+        await wire.wait_for_charges(1)
+        for link in wire._links:
+            await link.send(Reply(errors=(late,)))
+
+    results = await asyncio.gather(provider.submit(task), disturb(), return_exceptions=True)
+    assert isinstance(results[0], InDoubt)
+
+
+async def test_an_error_about_a_task_nobody_waits_for_disturbs_no_other(
+    provider: RunwareProvider, wire: RunwareServer
+) -> None:
+    wire.script("lamp", Script(ack_delay=0.3))
 
     async def disturb() -> None:
         await wire.wait_for_charges(1)
         await wire.push_error("invalidProviderContent", "not yours", task_uuid=str(uuid.uuid4()))
 
-    results = await asyncio.gather(submitting, disturb(), return_exceptions=True)
-    assert isinstance(results[0], InDoubt)
-    await provider.close()
+    await asyncio.gather(provider.submit(a_task()), disturb())
 
 
 async def test_an_unknown_task_is_told_from_no_answer(provider: RunwareProvider, wire: RunwareServer) -> None:
@@ -236,12 +274,21 @@ async def test_text_comes_from_the_text_model(provider: RunwareProvider, wire: R
     assert await provider.complete(system="be brief", prompt="say something") == "a fine answer"
 
 
-async def test_a_failed_item_among_the_results_is_heard_as_a_verdict(provider: RunwareProvider) -> None:
-    item = {"taskType": "videoInference", "taskUUID": "some-task", "status": "error"}
-    frame = {"data": [{**item, "error": {"code": "invalidProviderContent", "message": "raw"}}]}
-    provider._hear(LogEntry(category="receive", message=json.dumps(frame), timestamp=""))
-    heard = provider._raw_errors["some-task"]
-    assert (heard["code"], heard["status"]) == ("invalidProviderContent", "error")
+@pytest.mark.parametrize(
+    ("part", "errors"),
+    [
+        (
+            {"data": [{"taskUUID": "t", "status": "error", "error": {"code": "c", "message": "m"}}]},
+            [{"taskUUID": "t", "status": "error", "code": "c", "message": "m"}],
+        ),
+        ({"data": [{"status": "error", "error": "m"}]}, [{"status": "error", "error": "m"}]),
+        ({"error": {"code": "c"}}, [{"code": "c"}]),
+        ({"error": "m", "errors": [{"code": "c"}]}, [{"code": "c"}, {"message": "m"}]),
+    ],
+)
+def test_errors_are_found_wherever_they_are(part: dict[str, Any], errors: list[Any]) -> None:
+    found = outcomes(part)[1]
+    assert [{key: error[key] for key in want} for error, want in zip(found, errors, strict=True)] == errors
 
 
 async def test_a_result_without_a_web_address_is_not_followed(
@@ -253,3 +300,169 @@ async def test_a_result_without_a_web_address_is_not_followed(
     failed = await verdict(provider, task)
     assert isinstance(failed, Failed)
     assert "no https URL" in failed.error.message
+
+
+@pytest.mark.parametrize(
+    ("raw", "retry_after", "scope"),
+    [
+        ("queueFull", 7.5, "model"),
+        ("providerRateLimitExceeded", None, "model"),
+        ("noAvailableServer", 0.0, "model"),
+        ("serviceUnavailable", 30.0, "provider"),
+    ],
+)
+async def test_a_busy_provider_says_for_how_long(
+    provider: RunwareProvider, wire: RunwareServer, raw: str, retry_after: float | None, scope: str
+) -> None:
+    wire.script("lamp", Script(refuse_code=raw, refuse_retry_after=retry_after), Script())
+    task = a_task()
+    with pytest.raises(NotNow) as busy:
+        await provider.submit(task)
+    assert (busy.value.code, busy.value.retry_after, busy.value.scope) == (raw, retry_after, scope)
+    await provider.submit(task)
+    assert len(wire.charges) == 1
+
+
+async def test_a_server_in_trouble_leaves_doubt_with_its_code(
+    provider: RunwareProvider, wire: RunwareServer
+) -> None:
+    wire.script("lamp", Script(read_errors=1))
+    task = a_task()
+    await provider.submit(task)
+    with pytest.raises(InDoubt) as doubt:
+        await provider.check(task.id)
+    assert doubt.value.code == "serverError"
+    assert isinstance(await provider.check(task.id), Finished)
+
+
+async def test_the_record_of_a_task_has_its_outcome(provider: RunwareProvider, wire: RunwareServer) -> None:
+    wire.script("lamp", Script(cost=0.42))
+    wire.script("cat", Script(fail_code="invalidProviderContent"))
+    made, failed = a_task(), a_task("a cat")
+    for task in (made, failed):
+        await provider.submit(task)
+    wire.forget()
+    with pytest.raises(UnknownTask):
+        await provider.check(made.id)
+    finished = await provider.details(made.id)
+    assert isinstance(finished, Finished)
+    assert finished.cost_usd == 0.42
+    failure = await provider.details(failed.id)
+    assert isinstance(failure, Failed)
+    assert failure.error.code == "safety"
+
+
+async def test_a_cancelled_task_has_failed(provider: RunwareProvider, wire: RunwareServer) -> None:
+    wire.script("lamp", Script(fail_code="taskCancelled"))
+    task = a_task()
+    await provider.submit(task)
+    assert isinstance(await provider.details(task.id), Failed)
+
+
+async def test_a_task_on_record_without_a_response_is_running(
+    provider: RunwareProvider, wire: RunwareServer
+) -> None:
+    wire.script("lamp", Script(hold=True))
+    task = a_task()
+    await provider.submit(task)
+    assert await provider.details(task.id) == Running()
+
+
+async def test_a_task_without_a_record_is_unknown(provider: RunwareProvider, wire: RunwareServer) -> None:
+    with pytest.raises(UnknownTask):
+        await provider.details(str(uuid.uuid4()))
+
+
+async def test_a_record_out_of_reach_leaves_doubt(wire: RunwareServer, tmp_path: Path) -> None:
+    wire.refuse_connections = True
+    provider = provider_for(wire, tmp_path, acknowledge_seconds=0.5)
+    with pytest.raises(InDoubt) as doubt:
+        await provider.details(str(uuid.uuid4()))
+    assert doubt.value.code == "connection"
+    await provider.close()
+
+
+_MADE = {"taskUUID": "t", "status": "success", "videoURL": "https://vm.runware.ai/v.mp4", "cost": 0.1}
+_ASKED = [{"taskType": "videoInference", "taskUUID": "t"}]
+
+
+@pytest.mark.parametrize("response", [{"data": [_MADE]}, [_MADE], _MADE, {"data": [{}, _MADE], "errors": []}])
+async def test_records_vary_in_shape(wire: RunwareServer, tmp_path: Path, response: Any) -> None:
+    provider = RunwareProvider(
+        settings_for(tmp_path, runware_layer(wire, ws_url="wss://example.invalid")).runware
+    )
+    record = {"taskUUID": "t", "request": _ASKED, "response": response}
+    assert provider._on_record([record]) == Finished(location=_MADE["videoURL"], cost_usd=0.1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"request": [], "response": {}},
+        {"request": _ASKED, "response": {"errors": [{"code": "conflictTaskUUID", "message": "used"}]}},
+        {"request": _ASKED, "response": {"errors": [{"code": "taskFailedOrNotFound"}]}},
+    ],
+)
+async def test_a_record_that_says_nothing_leaves_doubt(provider: RunwareProvider, record: Any) -> None:
+    with pytest.raises(InDoubt):
+        provider._on_record([record])
+
+
+async def test_a_webhook_address_goes_along(provider: RunwareProvider, wire: RunwareServer) -> None:
+    wire.script("lamp", Script(webhook_lost=True))
+    await provider.submit(a_task(webhook_url="https://example.com/calls/secret"))
+    await provider.submit(a_task())
+    assert [charge.params.get("webhookURL") for charge in wire.charges] == [
+        "https://example.com/calls/secret",
+        None,
+    ]
+
+
+_ONE, _TWO = str(uuid.UUID(int=1, version=4)), str(uuid.UUID(int=2, version=4))
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"taskUUID": _ONE, "videoURL": "https://example.com"}, {_ONE}),
+        ({"taskUUID": _ONE.upper()}, {_ONE}),
+        ([{"taskUUID": _ONE}, {"taskUUID": _TWO}], {_ONE, _TWO}),
+        ({"data": [{"taskUUID": _ONE}], "errors": [{"taskUUID": _TWO}]}, {_ONE, _TWO}),
+        ({"error": {"taskUUID": _ONE}}, {_ONE}),
+        ({"data": {"taskUUID": _ONE}, "errors": None}, {_ONE}),
+        ({"taskUUID": "nobody"}, set()),
+        ({"taskUUID": [_ONE]}, set()),
+        (["text", 1, None, []], set()),
+        ("text", set()),
+        (None, set()),
+    ],
+)
+def test_a_webhook_names_tasks(body: Any, named: set[str]) -> None:
+    assert tasks_in(json.dumps(body).encode()) == named
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff\xfe\x00", b"{", b"[" * 200_000, b"9" * 200_000, b'"' + b"x" * 300_000 + b'"']
+)
+def test_a_webhook_may_hold_anything(body: bytes) -> None:
+    assert tasks_in(body) == set()
+
+
+def test_a_webhook_names_no_more_tasks_than_it_may() -> None:
+    items = [{"taskUUID": str(uuid.uuid4())} for _ in range(500)]
+    assert len(tasks_in(json.dumps(items).encode())) == 100
+
+
+async def test_many_who_find_no_connection_make_one_attempt(wire: RunwareServer, tmp_path: Path) -> None:
+    wire.refuse_next(100)
+    provider = provider_for(wire, tmp_path, acknowledge_seconds=5)
+    await provider.open()
+    asked = (provider.check(str(uuid.uuid4())) for _ in range(50))
+    sent = (provider.submit(a_task()) for _ in range(50))
+    began = time.monotonic()
+    results = await asyncio.gather(*asked, *sent, return_exceptions=True)
+    assert time.monotonic() - began < 1
+    assert all(isinstance(result, InDoubt) and result.code == "connection" for result in results)
+    assert len(wire._refusals) >= 98
+    await provider.close()
