@@ -4,6 +4,9 @@
 
 PROVIDER is host:port of the provider. Jobs live in a dict, files go where they belong under their own name,
 nothing is checked, repeated or kept over a restart. FastAPI and uvicorn are no dependencies of this project.
+
+One kindness: downloads take turns. With thousands waiting in its pool, httpx looks through all of them at
+every step, and the job would not end within minutes.
 """
 
 # mypy: ignore-errors
@@ -30,6 +33,7 @@ from runware import Runware
 from bench.sdk_alone import video_task
 
 PROVIDER, FOLDER = sys.argv[1], Path(sys.argv[2])
+DOWNLOADS = asyncio.Semaphore(100)
 
 
 class Scene(BaseModel):
@@ -78,7 +82,7 @@ async def make_scene(job: Job, scene: Scene, prompt: str) -> None:
         result = await app.state.runware.run(video_task(prompt))
         scene.generated_at, scene.progress = time.time(), 80
         name = f"{job.job_id}_{scene.scenario}.mp4"
-        async with app.state.http.stream("GET", result[0]["videoURL"]) as response:
+        async with DOWNLOADS, app.state.http.stream("GET", result[0]["videoURL"]) as response:
             response.raise_for_status()
             with (FOLDER / name).open("wb") as file:
                 async for chunk in response.aiter_bytes():

@@ -2,9 +2,9 @@
 
     python -m bench.pulse URL
 
-Asks every 50 ms until a line comes on standard input, and answers it with JSON: median, p99 and worst latency
-in seconds. No question waits for the answer to an earlier one: behind a stall of a second stand twenty, and each
-has waited only for what was left of the stall.
+Asks every 50 ms until a line comes on standard input, and answers it with JSON: median, p99 and worst
+latency in seconds. No question waits for the answer to an earlier one: twenty stand behind a stall of a
+second, and each has waited for what was left of it.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ WATCHED = 100
 _TAILS = 8
 #: the ends of scenes are spread over one second, so that they do not all fall just before a question
 _SHIFTS = 8
-_PATIENCE = 3600.0
+_PATIENCE = 900.0
 _RIVAL_PAUSE = 0.25
 _RIVAL_PACKAGES = "fastapi 'uvicorn[standard]' httpx runware-sdk"
 

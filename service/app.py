@@ -250,9 +250,7 @@ def _health(
     )
 
 
-def _application(
-    settings: ServerSettings, idempotency: Idempotency, routes: list[Route]
-) -> web.Application:
+def _application(settings: ServerSettings, idempotency: Idempotency, routes: list[Route]) -> web.Application:
     names = [*settings.names, URL(settings.public_url).host or ""]
     guard = Guard(routes, fallback=scenes.CONTRACT, names=filter(None, names), idempotency=idempotency)
     app = web.Application(middlewares=[guard.middleware], client_max_size=settings.body_limit_kib << 10)

@@ -8,10 +8,10 @@ closes the circuit, or opens it again for twice as long.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import structlog
@@ -45,6 +45,7 @@ class Breaker:
         self._in_a_row = 0
         self._reason = ""
         self._open_until: float | None = None
+        self._next_try = datetime.max.replace(tzinfo=UTC)
         self._openings = 0
         self._trying = False
         self._changed = asyncio.Event()
@@ -54,9 +55,7 @@ class Breaker:
         """Why calls wait, for people; None while they pass."""
         if self._open_until is None:
             return None
-        seconds = math.ceil(self._open_until - time.monotonic())
-        when = f"in {seconds} s" if seconds > 0 else "now"
-        return f"{self._name} refuses work ({self._reason}); next try {when}"
+        return f"{self._name} refuses work ({self._reason}); next try at {self._next_try:%H:%M:%S} UTC"
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
@@ -107,11 +106,12 @@ class Breaker:
 
     def _refused(self, refusal: Refused) -> None:
         self._in_a_row += 1
-        if self._open_until is not None or self._in_a_row >= self._failures:  # open: it was the trial
+        if self._in_a_row >= self._failures:  # a trial goes on with the row that opened the circuit
             self._reason = str(refusal)[:200]
             self._openings += 1
             pause = max(self._pause, min(refusal.retry_after or 0.0, self._longest_pause))
             self._open_until = time.monotonic() + pause
+            self._next_try = datetime.now(UTC) + timedelta(seconds=pause)
             self._pause = min(2 * self._pause, self._longest_pause)
             _log.warning("breaker.open", part=self._name, reason=self._reason, seconds=round(pause, 1))
 
@@ -121,7 +121,6 @@ class Breaker:
         if self._open_until is not None:
             self._open_until = None
             _log.info("breaker.closed", part=self._name)
-            self._ring()
 
     def _ring(self) -> None:
         self._changed.set()

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from service.settings import LimitsSettings
@@ -87,9 +86,8 @@ class Slots:
         """How many scenes of the model may be at the provider."""
         return min(self._total, self._by_model.get(model, self._total))
 
-    @asynccontextmanager
-    async def held(self, scene: Scene, lane: Lane) -> AsyncIterator[None]:
-        """Wait for a slot and hold it; ``release`` may give it back early.
+    async def take(self, scene: Scene, lane: Lane) -> None:
+        """Wait for a slot; it is the scene's until it is released.
 
         A scene whose task may be at the provider already gets one at once.
         """
@@ -97,10 +95,6 @@ class Slots:
             self._take(scene.id, scene.model, lane)
         else:
             await self._wait(scene, lane)
-        try:
-            yield
-        finally:
-            self.release(scene.id)
 
     def release(self, scene_id: str) -> None:
         """Give the scene's slot back; nothing happens if it has none."""

@@ -21,6 +21,7 @@ from sessions.model import Job, JobSnapshot, Scene
 #: closed jobs kept ready; the store has them all
 _CLOSED_KEPT = 5000
 
+
 class Rendered:
     """Bytes of one snapshot in one contract's words."""
 
@@ -62,7 +63,7 @@ class Live:
     def __init__(self) -> None:
         self._moving: dict[str, LiveJob] = {}
         self._closed: OrderedDict[str, LiveJob] = OrderedDict()
-        self._stopping = False
+        self.stopping = False
 
     def get(self, job_id: str) -> LiveJob | None:
         return self._moving.get(job_id) or self._closed.get(job_id)
@@ -80,7 +81,7 @@ class Live:
                 known.changed.set()
 
     def show(self, scene: Scene, job: Job | None = None) -> None:
-        """A transition is on disk: let everybody see it. ``job`` is the roll-up, where it may have changed."""
+        """A transition is on disk: let everybody see it, with the roll-up where it may have changed."""
         known = self.get(scene.job_id)
         if known is None:
             return  # closed long ago: only the store has it
@@ -105,18 +106,20 @@ class Live:
             assert job is not None, "callers wait for jobs that they have seen"
             if reached(job.snapshot):
                 return job.snapshot
-            if self._stopping:
+            if self.stopping:
                 raise Stopping
             await job.changed.wait()
 
     def stop(self) -> None:
         """Send all who wait home; the jobs go on after the next start."""
-        self._stopping = True
-        for job in self._moving.values():
+        self.stopping = True
+        for job in (*self._moving.values(), *self._closed.values()):
             job.changed.set()
 
     def _put(self, snapshot: JobSnapshot, notes: Mapping[str, str] = MappingProxyType({})) -> LiveJob:
         job = LiveJob(snapshot, notes)
+        if self.stopping:
+            job.changed.set()  # nobody shall begin to wait
         if snapshot.job.closed:
             self._moving.pop(snapshot.job.id, None)
             self._closed[snapshot.job.id] = job

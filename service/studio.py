@@ -332,6 +332,11 @@ class Studio:
                     await job.changed.wait()
         return self._live.get(job.snapshot.job.id) or job
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the server is about to stop, so that nobody should begin to wait."""
+        return self._live.stopping
+
     def outlook(self, job: LiveJob) -> Outlook:
         """What lies ahead of the job."""
         return self._outlooks.of(job)
@@ -394,13 +399,9 @@ class Studio:
         """The job that the request led to when it came first."""
         job = await self.job(_subject(request))
         self._executor.submit(job.snapshot.job.id)  # it runs already, unless its caller never heard of it
-        return Ticket(
-            job_id=job.snapshot.job.id, scenes=len(job.snapshot.scenes), joined=request.joined
-        )
+        return Ticket(job_id=job.snapshot.job.id, scenes=len(job.snapshot.scenes), joined=request.joined)
 
-    async def _created(
-        self, job: Job, scenes: Sequence[Scene], request: KeyedRequest | None
-    ) -> JobSnapshot:
+    async def _created(self, job: Job, scenes: Sequence[Scene], request: KeyedRequest | None) -> JobSnapshot:
         try:
             return await self._store.create_job(job, scenes, request)
         except StoreUnavailable:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from sessions.model import Event, EventKind, Scene, SceneFailure, SceneState, Stage, Take
-from sessions.progress import CLIP, ORDER
+from sessions.progress import CLIP, ORDER, reached
 
 
 class IllegalTransition(Exception):
@@ -58,6 +58,8 @@ def tick(scene: Scene, percent: int, now: datetime) -> Transition:
 
 def reconcile(scene: Scene, now: datetime) -> Transition:
     """The provider gave no verdict in time. That is no failure: the task may still end well."""
+    if scene.state is not SceneState.RUNNING:
+        raise IllegalTransition(f"scene {scene.id} is {scene.state}")
     after = _moved(scene, now, state=SceneState.RECONCILING)
     return _transition(scene, after, EventKind.RECONCILING, task=scene.task_id)
 
@@ -103,10 +105,20 @@ def fail(scene: Scene, failure: SceneFailure, now: datetime) -> Transition:
     return _transition(scene, after, kind, code=failure.code, message=failure.message)
 
 
+def put_back(scene: Scene, now: datetime) -> Transition:
+    """The provider has surely not taken the task: back into the queue, under the same UUID."""
+    if scene.state is not SceneState.RUNNING or scene.stage is not Stage.CREATED:
+        raise IllegalTransition(f"scene {scene.id} is {scene.state} at {scene.stage}")
+    after = replace(scene, state=SceneState.QUEUED, stage=Stage.WAITING, submitted_at=None, updated_at=now)
+    return Transition(before=scene, after=after, event=None)
+
+
 def retry(scene: Scene, failure: SceneFailure, task_id: str, now: datetime) -> Transition:
     """The task has ended without a video: back into the queue, for another one under a new UUID."""
     if scene.terminal or scene.state is SceneState.QUEUED:
         raise IllegalTransition(f"scene {scene.id} is {scene.state}")
+    if reached(scene, Stage.GENERATED):
+        raise IllegalTransition(f"scene {scene.id} has its video")
     after = replace(
         scene,
         state=SceneState.QUEUED,
@@ -114,7 +126,6 @@ def retry(scene: Scene, failure: SceneFailure, task_id: str, now: datetime) -> T
         task_id=task_id,
         tries=scene.tries + 1,
         submitted_at=None,
-        generated_at=None,
         updated_at=now,
     )
     return _transition(
@@ -142,7 +153,7 @@ def _moved(scene: Scene, now: datetime, *, stage: Stage | None = None, **changes
     """The scene with ``changes``, at ``stage``; while it is live, its progress reaches the stage's mark."""
     if scene.settled:
         raise IllegalTransition(f"scene {scene.id} is {scene.state}")
-    if scene.state is SceneState.QUEUED and "state" not in changes:
+    if scene.state is changes.get("state", scene.state) is SceneState.QUEUED:
         raise IllegalTransition(f"scene {scene.id} has not been started")
     stage = stage or scene.stage
     if ORDER.index(stage) < ORDER.index(scene.stage):

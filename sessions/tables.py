@@ -101,7 +101,8 @@ scenes = sa.Table(
     sa.UniqueConstraint("session_id", "scenario", "take"),
 )
 
-live = scenes.c.state.not_in(sorted(TERMINAL))
+# Literals, no parameters: a partial index serves only queries in which its condition can be read.
+live = scenes.c.state.not_in([sa.literal_column(f"'{state.value}'") for state in sorted(TERMINAL)])
 
 unsettled = sa.or_(live, scenes.c.owed)
 

@@ -154,6 +154,12 @@ def cancel(
 
 
 def remember_request(connection: sa.Connection, request: KeyedRequest) -> None:
+    """Put it on record; what an earlier record of the same request says more is kept."""
+    known = reads.request(connection, request.caller, request.key)
+    if known and known.created_at == request.created_at:
+        request = replace(
+            request, subject=request.subject or known.subject, joined=request.joined or known.joined
+        )
     connection.execute(_DELETE_REQUEST, {"caller": request.caller, "key": request.key})
     connection.execute(_INSERT_REQUEST, asdict(request))
 

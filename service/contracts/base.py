@@ -13,11 +13,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeVar
 
 import structlog
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ValidationError
 
 from service.contracts import idempotency
 from service.contracts.idempotency import Idempotency
@@ -36,7 +34,6 @@ from sessions.store import StoreUnavailable
 _log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Body = TypeVar("Body", bound=BaseModel)
 
 _REQUEST_ID = "X-Request-ID"
 #: answered by the thousand; only their errors are worth a line
@@ -201,45 +198,6 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
             app.router.add_get(route.path, route.handler)
         else:
             app.router.add_route(route.method, route.path, route.handler)
-
-
-async def read_json(request: web.Request, shape: type[Body]) -> Body:
-    """The request's JSON body as ``shape``. Raises ``BadRequest``: 400, 413, 415 or 422."""
-    if request.content_type != "application/json":
-        raise BadRequest(
-            Problem(
-                status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                message="Send the body as JSON, with Content-Type: application/json",
-            )
-        )
-    limit = request.client_max_size
-    if request.content_length is not None and request.content_length > limit:
-        raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=request.content_length)
-    try:
-        return shape.model_validate_json(await request.read())
-    except web.RequestPayloadError:
-        raise BadRequest(
-            Problem(status=HTTPStatus.BAD_REQUEST, message="The body cannot be read: its encoding is broken")
-        ) from None
-    except ValidationError as error:
-        raise BadRequest(_validation_problem(error)) from None
-
-
-def _validation_problem(error: ValidationError) -> Problem:
-    items = error.errors(include_url=False, include_input=False, include_context=False)
-    if any(item["type"] == "json_invalid" for item in items):
-        return Problem(status=HTTPStatus.BAD_REQUEST, message="The body is not valid JSON")
-    fields = [
-        {"field": ".".join(map(str, item["loc"])), "problem": item["msg"].removeprefix("Value error, ")}
-        for item in items[:20]
-    ]
-    first = fields[0]
-    where = f"{first['field']}: " if first["field"] else ""
-    return Problem(
-        status=HTTPStatus.UNPROCESSABLE_ENTITY,
-        message=f"The request is not valid: {where}{first['problem']}",
-        detail={"code": "invalid", "fields": fields},
-    )
 
 
 def _problem(error: ScenewrightError) -> Problem:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from service.live import LiveJob, Render
+from service.live import LiveJob, Render, Rendered
 from service.studio import Studio
 from sessions.model import Event, Scene
+from sessions.store import StoreUnavailable
 
 #: a comment goes out when nothing else does, so that proxies and both ends know of each other, in seconds
 _HEARTBEAT = 15.0
@@ -37,7 +39,14 @@ class EventStreams:
         self._render = render
 
     async def stream(self, request: web.Request, job: LiveJob) -> web.StreamResponse:
-        """Everything that happens to the job from now on, until it is over or the client leaves."""
+        """Everything that happens to the job from now on, until it is over or the client leaves.
+
+        204, which tells a browser to stay away, if the client has seen the end already.
+        """
+        seen = _last_seen(request)
+        events = await self._studio.events(job.snapshot.job.id, seen)
+        if seen and not events and _over(job):
+            return web.Response(status=HTTPStatus.NO_CONTENT)
         response = web.StreamResponse(
             headers={
                 hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
@@ -47,28 +56,36 @@ class EventStreams:
         )
         await response.prepare(request)
         try:
-            await response.write(f"retry: {_RETRY}\n\n".encode())
-            await self._follow(response, job, _last_seen(request))
-        except ConnectionError:
-            pass  # the client has left
+            await response.write(f"retry: {_RETRY}\n\n".encode() + _events(events, job.snapshot.scenes))
+            await self._follow(response, job, events[-1].seq if events else seen)
+        except (ConnectionError, StoreUnavailable):
+            pass  # the client has left; or it has to come back, and is told what it missed
         return response
 
     async def _follow(self, response: web.StreamResponse, job: LiveJob, seen: int) -> None:
-        while True:
-            events = await self._studio.events(job.snapshot.job.id, seen)
-            seen = events[-1].seq if events else seen
-            await response.write(_events(events, job.snapshot.scenes) + _status(job, self._render))
-            if all(scene.settled for scene in job.snapshot.scenes):
-                await response.write(b"event: end\ndata: {}\n\n")
-                return
-            newer = job
-            while newer is job:
-                newer = await self._studio.newer(job, _HEARTBEAT)
-                if newer is job:
-                    if job.changed.is_set():
-                        return  # the server is going to stop; the client comes back
-                    await response.write(b": still here\n\n")
-            job = newer
+        rendered = job.rendered(self._render)
+        await response.write(_status(rendered))
+        while not (_over(job) or self._studio.stopping):
+            newer = await self._studio.newer(job, _HEARTBEAT)
+            if newer is job:
+                newer = await self._studio.job(job.snapshot.job.id)  # it may have left the memory
+            if _kept(newer) != _kept(job):
+                events = await self._studio.events(job.snapshot.job.id, seen)
+                seen = events[-1].seq if events else seen
+                await response.write(_events(events, newer.snapshot.scenes))
+            known, job, rendered = rendered, newer, newer.rendered(self._render)
+            await response.write(_status(rendered) if rendered.etag != known.etag else b": still here\n\n")
+        if _over(job):
+            await response.write(b"event: end\ndata: {}\n\n")
+
+
+def _over(job: LiveJob) -> bool:
+    return all(scene.settled for scene in job.snapshot.scenes)
+
+
+def _kept(job: LiveJob) -> list[tuple[object, ...]]:
+    """What differs after every transition that is an event; progress alone is none."""
+    return [(it.state, it.stage, it.attempt, it.tries, it.owed) for it in job.snapshot.scenes]
 
 
 def _last_seen(request: web.Request) -> int:
@@ -92,5 +109,5 @@ def _events(events: Sequence[Event], scenes: Sequence[Scene]) -> bytes:
     return "".join(lines).encode()
 
 
-def _status(job: LiveJob, render: Render) -> bytes:
-    return b"event: status\ndata: " + job.rendered(render).body + b"\n\n"
+def _status(rendered: Rendered) -> bytes:
+    return b"event: status\ndata: " + rendered.body + b"\n\n"

@@ -21,6 +21,7 @@ import structlog
 from aiohttp import web
 
 from service.contracts.problems import BadRequest, Problem
+from service.contracts.reading import read_body
 from sessions.clock import Clock
 from sessions.idempotency import KEPT, KeyedRequest
 from sessions.store import Store, StoreUnavailable
@@ -30,8 +31,8 @@ _log = structlog.get_logger(__name__)
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 
-#: visible ASCII; quotes around it, as the draft has them, are taken off
-_KEY = re.compile(r'"?([\x21-\x7e]{1,255}?)"?')
+#: visible ASCII, as it is or, as the draft has it, in quotes
+_KEY = re.compile(r'"(?P<quoted>[\x21\x23-\x7e]{1,255})"|(?P<bare>[\x21\x23-\x7e]{1,255})')
 
 #: pause between two rounds of forgetting old keys, in seconds
 _SWEEP = 3600.0
@@ -57,13 +58,15 @@ class Idempotency:
         """The handler's answer, made once for each key."""
         found = _KEY.fullmatch(request.headers.getone(HEADER))
         if found is None:
-            raise BadRequest(_problem(f"{HEADER} must be 1 to 255 visible ASCII characters"))
-        caller, key = "", found[1]
-        fingerprint = _fingerprint(request, await request.read())
-        running = self._under_way.get((caller, key))
-        if running is not None:
+            message = f"{HEADER} must be 1 to 255 visible ASCII characters"
+            raise BadRequest(Problem(status=HTTPStatus.BAD_REQUEST, message=message))
+        caller, key = "", found["quoted"] or found["bare"]
+        fingerprint = _fingerprint(request, await read_body(request))
+        while (running := self._under_way.get((caller, key))) is not None:
             _check_same(running[0], fingerprint)
-            return _again(await asyncio.shield(running[1]))
+            await asyncio.wait({running[1]})
+            if not running[1].cancelled():  # else somebody has to be the first in its place
+                return _again(running[1].result())
         future: asyncio.Future[web.Response] = asyncio.get_running_loop().create_future()
         self._under_way[caller, key] = (fingerprint, future)
         try:
@@ -86,8 +89,8 @@ class Idempotency:
         while True:
             try:
                 await self._store.forget_requests(self._now() - KEPT)
-            except StoreUnavailable as error:
-                _log.warning("idempotency.not_swept", reason=str(error))
+            except Exception:  # noqa: BLE001 - old keys do no harm; the next round may work
+                _log.exception("idempotency.not_swept")
             await asyncio.sleep(_SWEEP)
 
     async def _first(
@@ -130,7 +133,11 @@ def _fingerprint(request: web.Request, body: bytes) -> str:
 def _check_same(known: str, fingerprint: str) -> None:
     if known != fingerprint:
         raise BadRequest(
-            _problem(f"This {HEADER} was used for another request; use a new one", "idempotency_key_reused")
+            Problem(
+                status=HTTPStatus.UNPROCESSABLE_ENTITY,
+                message=f"This {HEADER} was used for another request; use a new one",
+                detail={"code": "idempotency_key_reused"},
+            )
         )
 
 
@@ -140,7 +147,3 @@ def _again(response: web.Response) -> web.Response:
     copy.headers.update({name: value for name, value in response.headers.items() if name == "Location"})
     copy.headers[REPLAYED] = "true"
     return copy
-
-
-def _problem(message: str, code: str = "invalid") -> Problem:
-    return Problem(status=HTTPStatus.UNPROCESSABLE_ENTITY, message=message, detail={"code": code})

@@ -18,7 +18,7 @@ class Problem:
 
 
 class BadRequest(Exception):
-    """Raised by a handler for what is wrong with HTTP itself rather than with the wish."""
+    """What is wrong with the HTTP request itself, rather than with the wish."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem

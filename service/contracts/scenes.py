@@ -13,10 +13,11 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from service.contracts import scenes_views as views
-from service.contracts.base import Contract, Route, read_json
+from service.contracts.base import Contract, Route
 from service.contracts.event_stream import EventStreams
 from service.contracts.idempotency import keyed
 from service.contracts.problems import Problem
+from service.contracts.reading import read_json
 from service.contracts.scenes_bodies import (
     CancelScenes,
     NewSession,
@@ -171,7 +172,7 @@ class ScenesContract:
         """The hot path: bytes from memory, 304 if the client has them; ``?wait=`` for what it has not."""
         job_id = request.match_info["job_id"]
         job = self._studio.live_job(job_id) or await self._studio.job(job_id)
-        if _EVENT_STREAM in request.headers.get(hdrs.ACCEPT, ""):
+        if request.method == hdrs.METH_GET and _EVENT_STREAM in request.headers.get(hdrs.ACCEPT, ""):
             return await self._events.stream(request, job)
         rendered = job.rendered(self._render)
         known = ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
-import aiofiles
+import aiofiles.threadpool
 import aiohttp
 from yarl import URL
 
@@ -90,7 +92,9 @@ class Downloader:
 
     async def _stream(self, content: aiohttp.StreamReader, part: Path, limit: int) -> int:
         size, started = 0, time.monotonic()
-        async with aiofiles.open(part, "wb") as file:
+        # Opened here and not in a thread: a cancellation meanwhile would lose the open file.
+        with part.open("wb", buffering=0) as raw:
+            file = aiofiles.threadpool.wrap(raw)
             buffer = bytearray()
             async for chunk in content.iter_any():
                 size += len(chunk)
@@ -101,10 +105,20 @@ class Downloader:
                     raise DownloadError("The download is too slow to ever end")
                 buffer += chunk
                 if len(buffer) >= _BUFFER:
-                    await file.write(bytes(buffer))
+                    await _to_its_end(file.write(bytes(buffer)))
                     buffer.clear()
-            await file.write(bytes(buffer))
+            await _to_its_end(file.write(bytes(buffer)))
         return size
+
+
+async def _to_its_end(writing: Coroutine[Any, Any, Any]) -> None:
+    """Wait for a write in a thread even when cancelled: its file must not be closed under it."""
+    task = asyncio.create_task(writing)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _as_given(url: str) -> URL:

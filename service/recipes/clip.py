@@ -37,7 +37,7 @@ from service.providers.base import (
 )
 from service.providers.catalogue import Catalogue
 from service.recipes.circuits import Circuits
-from service.recipes.watch import Watch
+from service.recipes.watch import Watch, Watched
 from service.settings import DownloadsSettings
 from service.storage.outputs import Outputs
 from sessions import lifecycle
@@ -123,9 +123,12 @@ class ClipRecipe:
         else:
             if track.scene.provider != self._provider.name:
                 raise Parked(f"begun with {track.scene.provider}; start with that provider to finish it")
+            in_one_go = track.scene.submitted_at is None
             finished = await self._film(track)
+            in_one_go &= track.scene.state is SceneState.RUNNING
             await self._generated(track, finished.location, finished.cost_usd)
-            if (experience := generation_of(track.scene)) is not None:
+            # Restarts of ours and late verdicts say nothing about how long the provider takes.
+            if in_one_go and (experience := generation_of(track.scene)) is not None:
                 self._estimates.learn(experience)
         await self._keep(track)
 
@@ -137,45 +140,59 @@ class ClipRecipe:
 
     async def _film(self, track: Track) -> Finished:
         """Hold a slot from submission to the verdict."""
-        async with self._slots.held(track.scene, track.lane):
-            untouched = track.scene.submitted_at is None
-            await track.write(lifecycle.start(track.scene, self._now()))
-            await self._submit(track, untouched=untouched)
-            return await self._verdict(track)
+        try:
+            # Listening begins before the task leaves: the provider may call at once.
+            with self._watch.over(track.scene.task_id) as watched:
+                known = track.scene.submitted_at is not None and await self._take_up(track)
+                if not reached(track.scene, Stage.SENT):
+                    await self._submit(track, known=known)
+                    soon = self._watch.seconds_between(0.0, self._estimates.of(track.scene))
+                    await self._watch.pause(watched, soon)
+                return await self._verdict(track, watched)
+        finally:
+            self._slots.release(track.scene.id)
 
-    async def _submit(self, track: Track, *, untouched: bool) -> None:
-        """Leave with the scene at "sent": the provider has the task.
-
-        ``untouched``: nobody can have sent the task before.
-        """
+    async def _take_up(self, track: Track) -> bool:
+        """Go on with a task that may have left; answers whether the provider has it."""
+        await self._slots.take(track.scene, track.lane)
+        await track.write(lifecycle.start(track.scene, self._now()))
         scene = track.scene
-        sent_before = reached(scene, Stage.SENT)
-        if scene.terminal or (sent_before and self._provider.keeps_tasks):
-            return  # what was cancelled is asked for, never sent
-        # Whoever took the scene before may have sent its task and died before saying so.
-        known = not untouched and await self._is_known(scene)
+        if scene.terminal or (reached(scene, Stage.SENT) and self._provider.keeps_tasks):
+            return True  # to be asked for, whatever the answer: nothing is sent that nobody wants
+        known = await self._is_known(scene)
+        if not known and reached(scene, Stage.SENT):
+            await self._provider.submit(self._task(scene))  # a provider that forgets when we stop
+        return known
+
+    async def _submit(self, track: Track, *, known: bool) -> None:
+        """Leave with the scene at "sent": the provider has the task."""
         unclear = 0
         pauses = _pauses(self._provider.poll_seconds)
-        while not known:
-            if trouble := self._circuits.trouble(scene.model):
+        while not known and not track.scene.terminal:
+            if trouble := self._circuits.trouble(track.scene.model):
                 track.say(trouble)
             try:
-                async with self._circuits.call(scene.model):
-                    await self._provider.submit(self._task(scene))
-                break
+                async with self._circuits.call(track.scene.model):
+                    if track.scene.submitted_at is None:
+                        await self._slots.take(track.scene, track.lane)
+                        await track.write(lifecycle.start(track.scene, self._now()))
+                    await self._provider.submit(self._task(track.scene))
+                known = True
             except NotNow as busy:
-                _log.info("task.not_now", task=scene.task_id, reason=str(busy))
+                _log.info("task.not_now", task=track.scene.task_id, reason=str(busy))
+                self._slots.release(track.scene.id)
+                await track.write(lifecycle.put_back(track.scene, self._now()))
                 track.say(f"The provider takes no more work at the moment ({busy}); waiting")
                 await asyncio.sleep(next(pauses))
             except InDoubt as doubt:
-                _log.warning("task.in_doubt", task=scene.task_id, reason=str(doubt))
+                _log.warning("task.in_doubt", task=track.scene.task_id, reason=str(doubt))
                 track.say(f"The provider's answer is unclear ({doubt}); asking before anything is sent again")
                 await asyncio.sleep(next(pauses))
-                known = await self._is_known(scene)
+                known = await self._is_known(track.scene)
                 unclear += 1
                 if not known and unclear >= _REFUSAL_LIMIT:
                     raise ProviderError(f"The provider does not accept the task: {doubt}") from doubt
-        if not sent_before:
+        if not track.scene.terminal:
             await track.write(lifecycle.sent(track.scene, self._now()))
 
     async def _is_known(self, scene: Scene) -> bool:
@@ -199,7 +216,7 @@ class ClipRecipe:
             else:
                 return True
 
-    async def _verdict(self, track: Track) -> Finished:
+    async def _verdict(self, track: Track, watched: Watched) -> Finished:
         """Ask until the provider has a verdict; rarely, and without a slot, once the deadline is over.
 
         Time while it is out of reach does not count towards the deadline.
@@ -207,37 +224,36 @@ class ClipRecipe:
         unknown, waited = 0, 0.0
         troubled = _pauses(self._provider.poll_seconds)
         rarely: Iterator[float] | None = None
-        with self._watch.over(track.scene.task_id) as watched:
-            while True:
-                asked, counts = time.monotonic(), True
-                try:
-                    status = await self._status(track.scene.task_id)
-                except UnknownTask:
-                    unknown += 1
-                    if unknown >= _UNKNOWN_LIMIT:
-                        raise ProviderError(
-                            "The provider has no record of the task; regenerate the scene", code="notFound"
-                        ) from None
-                    pause = next(troubled)
-                except InDoubt as doubt:
-                    _log.info("task.no_answer", task=track.scene.task_id, reason=str(doubt))
-                    counts = isinstance(doubt, NoAnswer)
-                    pause = next(troubled)
-                else:
-                    if isinstance(status, Finished):
-                        return status
-                    if isinstance(status, Failed):
-                        raise status.error
-                    unknown, troubled = 0, _pauses(self._provider.poll_seconds)
-                    pause = await self._going_on(track, status)
-                if rarely is None and self._is_late(track.scene, waited):
-                    await self._reconcile(track)
-                    rarely = _pauses(self._provider.reconcile_pause_seconds, _LONGEST_RECONCILE_PAUSE)
-                if rarely is not None:
-                    self._give_up_some_day(track.scene)
-                    pause = next(rarely)
-                await self._watch.pause(watched, pause)
-                waited += (time.monotonic() - asked) * counts
+        while True:
+            asked, counts = time.monotonic(), True
+            try:
+                status = await self._status(track.scene.task_id)
+            except UnknownTask:
+                unknown += 1
+                if unknown >= _UNKNOWN_LIMIT:
+                    raise ProviderError(
+                        "The provider has no record of the task; regenerate the scene", code="notFound"
+                    ) from None
+                pause = next(troubled)
+            except InDoubt as doubt:
+                _log.info("task.no_answer", task=track.scene.task_id, reason=str(doubt))
+                counts = isinstance(doubt, NoAnswer)
+                pause = next(troubled)
+            else:
+                if isinstance(status, Finished):
+                    return status
+                if isinstance(status, Failed):
+                    raise status.error
+                unknown, troubled = 0, _pauses(self._provider.poll_seconds)
+                pause = await self._going_on(track, status)
+            if rarely is None and self._is_late(track.scene, waited):
+                await self._reconcile(track)
+                rarely = _pauses(self._provider.reconcile_pause_seconds, _LONGEST_RECONCILE_PAUSE)
+            if rarely is not None:
+                self._give_up_some_day(track.scene)
+                pause = next(rarely)
+            await self._watch.pause(watched, pause)
+            waited += (time.monotonic() - asked) * counts
 
     async def _status(self, task_id: str) -> TaskStatus:
         """Ask once, and once more in the archive for what the provider does not know at the first."""

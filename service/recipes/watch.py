@@ -80,18 +80,22 @@ class Watch:
             watched.called.set()
 
     async def pause(self, watched: Watched, seconds: float) -> None:
-        """Wait before the next question; shorter if the provider calls."""
-        seconds = next(watched.questions_after_call, seconds)
+        """Wait before the next question: longer in a crowd, shorter if the provider calls."""
+        seconds = next(watched.questions_after_call, max(seconds, self._crowd))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await watched.called.wait()
         watched.called.clear()
 
+    @property
+    def _crowd(self) -> float:
+        """The pause that keeps all tasks together to the permitted number of questions, in seconds."""
+        return len(self._tasks) / self._polls_per_second
+
     def seconds_between(self, elapsed: float, estimate: Estimate | None) -> float:
         """The pause that suits a task submitted ``elapsed`` seconds ago."""
-        crowd = len(self._tasks) / self._polls_per_second
         stretch = _WITH_WEBHOOKS if self._callbacks else 1.0
-        usual = max(self._provider.poll_seconds * stretch, crowd)
+        usual = self._provider.poll_seconds * stretch
         if estimate is None:
             return usual
         early = min(_EARLY * estimate.low - elapsed, _LONGEST_EARLY)

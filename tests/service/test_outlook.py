@@ -92,8 +92,11 @@ async def _waiting(slots: Slots, *scenes: Scene) -> AsyncIterator[None]:
     """The scenes ask for slots, in this order; those that get one keep it."""
 
     async def hold(scene: Scene) -> None:
-        async with slots.held(scene, Lane.INTERACTIVE):
+        await slots.take(scene, Lane.INTERACTIVE)
+        try:
             await asyncio.Event().wait()
+        finally:
+            slots.release(scene.id)
 
     tasks = [asyncio.create_task(hold(scene)) for scene in scenes]
     for _ in range(3):

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from service import runner as runner_module
+from service.estimates import Estimates
 from service.execution import embedded
 from service.execution.embedded import EmbeddedExecutor
-from service.estimates import Estimates
 from service.limits import Slots
 from service.live import Live
 from service.media.download import Downloader
@@ -549,9 +549,7 @@ async def test_a_store_that_fails_while_the_renderer_works_fails_no_scene(rig: R
         now=utc_now,
     )
     again = replace(rig, database=database, live=Live())
-    runner = Runner(
-        store=database, live=again.live, recipe=recipe, retries=settings.retries, now=utc_now
-    )
+    runner = Runner(store=database, live=again.live, recipe=recipe, retries=settings.retries, now=utc_now)
     try:
         async with _executing(again, runner) as shown:
             assert database.failed

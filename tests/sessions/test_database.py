@@ -6,14 +6,12 @@ import asyncio
 import os
 import sqlite3
 import sys
-import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -25,132 +23,35 @@ from sessions.lifecycle import Transition
 from sessions.model import (
     Brief,
     EventKind,
+    Generation,
     Job,
     JobSnapshot,
     JobState,
     Scenario,
     Scene,
     SceneDescription,
-    SceneFailure,
     SceneState,
-    Session,
     Stage,
-    Take,
 )
 from sessions.store import DescriptionChanged, SceneUnderWay, StoreUnavailable, Superseded
-
-NOW = datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC)
-ODD = "Lámpa 🪔 مصباح \u202e\u200d'; DROP TABLE scenes; -- \"{}%s\\ \r\n\t\x7f"
-FAILURE = SceneFailure(code="provider", message=ODD, retryable=False, provider_code="x")
-TABLES = ("sessions", "descriptions", "jobs", "scenes", "takes", "events", "requests")
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = _at(tmp_path)
-    await database.open()
-    yield database
-    await database.close()
-
-
-def _at(folder: Path) -> Database:
-    return Database(f"sqlite:///{folder / 'test.db'}")
-
-
-def _after(seconds: float) -> datetime:
-    return NOW + timedelta(seconds=seconds)
-
-
-def _id() -> str:
-    return str(uuid.uuid4())
-
-
-def _session(**changes: Any) -> Session:
-    values = {"id": _id(), "brief": Brief(product="Lamp"), "created_at": NOW, "updated_at": NOW}
-    return Session(**{**values, **changes})
-
-
-def _order(
-    session: Session, *scenarios: Scenario, at: datetime = NOW, **changes: Any
-) -> tuple[Job, list[Scene]]:
-    """A job with a scene for each of ``scenarios`` (without any: for all)."""
-    job = Job(id=_id(), session_id=session.id, created_at=at)
-    values: dict[str, Any] = {
-        "job_id": job.id,
-        "session_id": session.id,
-        "take": 0,
-        "prompt": "A lamp",
-        "model": "local:preview@1",
-        "provider": "local",
-        "seconds": 5.0,
-        "width": 256,
-        "height": 144,
-        "image_url": None,
-        "created_at": at,
-        "updated_at": at,
-        **changes,
-    }
-    return job, [
-        Scene(id=_id(), task_id=_id(), scenario=scenario, **values) for scenario in scenarios or Scenario
-    ]
-
-
-def _take(scene: Scene, at: datetime = NOW, **changes: Any) -> Take:
-    values: dict[str, Any] = {
-        "id": _id(),
-        "session_id": scene.session_id,
-        "scene_id": scene.id,
-        "scenario": scene.scenario,
-        "number": scene.take,
-        "file": f"{scene.id}.mp4",
-        "prompt": scene.prompt,
-        "model": scene.model,
-        "provider": scene.provider,
-        "seconds": 5.04,
-        "width": 256,
-        "height": 144,
-        "size": 2**40,
-        "cost_usd": None,
-        "created_at": at,
-    }
-    return Take(**{**values, **changes})
-
-
-async def _begun(database: Database, *scenarios: Scenario, **changes: Any) -> tuple[Session, JobSnapshot]:
-    """A new session with a job in the store."""
-    session = _session()
-    await database.create_session(session)
-    return session, await database.create_job(*_order(session, *scenarios, **changes))
-
-
-async def _end(database: Database, scene: Scene, at: datetime = NOW, *, well: bool = True) -> Job:
-    """The scene, which waits, is started and comes to its end."""
-    started = lifecycle.start(scene, at)
-    await database.apply(started)
-    end = (
-        lifecycle.succeed(started.after, _take(scene, at), at)
-        if well
-        else lifecycle.fail(started.after, FAILURE, at)
-    )
-    job = await database.apply(end)
-    assert job is not None
-    return job
-
-
-async def _stored(database: Database, scene: Scene) -> Scene:
-    snapshot = await database.job(scene.job_id)
-    assert snapshot is not None
-    return next(item for item in snapshot.scenes if item.id == scene.id)
-
-
-def _sql(database: Database, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(database.path)) as connection, connection:
-        return connection.execute(statement, values).fetchall()
-
-
-def _counts(database: Database) -> dict[str, int]:
-    return {table: _sql(database, f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
-
+from tests.sessions.making import (
+    FAILURE,
+    NOW,
+    ODD,
+    TABLES,
+    a_session,
+    a_take,
+    after,
+    an_order,
+    applied,
+    begun,
+    counts,
+    database_in,
+    end,
+    new_id,
+    sql,
+    stored,
+)
 
 # ---------------------------------------------------------------------- what is put in comes out
 
@@ -182,7 +83,7 @@ async def test_a_session_comes_back_as_it_was(database: Database) -> None:
         approved=True,
     )
     bare = SceneDescription(scenario=Scenario.HOOK)
-    session = _session(brief=brief, descriptions={Scenario.CTA: full, Scenario.HOOK: bare})
+    session = a_session(brief=brief, descriptions={Scenario.CTA: full, Scenario.HOOK: bare})
     await database.create_session(session)
 
     found = await database.session(session.id)
@@ -193,7 +94,7 @@ async def test_a_session_comes_back_as_it_was(database: Database) -> None:
 
 async def test_times_are_kept_to_the_microsecond_and_come_back_in_utc(database: Database) -> None:
     written = datetime(1969, 12, 31, 1, 2, 3, 1, tzinfo=timezone(timedelta(hours=5, minutes=30)))
-    session = _session(created_at=written, updated_at=datetime.max.replace(tzinfo=UTC))
+    session = a_session(created_at=written, updated_at=datetime.max.replace(tzinfo=UTC))
     await database.create_session(session)
     found = await database.session(session.id)
     assert found == session
@@ -201,31 +102,32 @@ async def test_times_are_kept_to_the_microsecond_and_come_back_in_utc(database: 
 
 
 async def test_a_scene_comes_back_as_it_was(database: Database) -> None:
-    _, snapshot = await _begun(
+    _, snapshot = await begun(
         database, Scenario.SOLUTION, prompt=ODD, seconds=0.1, image_url="https://example.com/ä"
     )
     scene = snapshot.scenes[0]
     assert await database.job(scene.job_id) == snapshot
 
     verbs: tuple[Callable[[Scene], Transition], ...] = (
-        lambda it: lifecycle.start(it, _after(1)),
-        lambda it: lifecycle.sent(it, _after(3)),
-        lambda it: lifecycle.tick(it, 45, _after(4)),
-        lambda it: lifecycle.generated(it, ODD, 0.1 + 0.2, "clip.mp4", _after(5)),
-        lambda it: lifecycle.fail(it, FAILURE, _after(6)),
+        lambda it: lifecycle.start(it, after(1)),
+        lambda it: lifecycle.sent(it, after(3)),
+        lambda it: lifecycle.tick(it, 45, after(4)),
+        lambda it: lifecycle.reconcile(it, after(5)),
+        lambda it: lifecycle.retry(it, FAILURE, new_id(), after(6)),
+        lambda it: lifecycle.start(it, after(7)),
+        lambda it: lifecycle.generated(it, ODD, 0.1 + 0.2, "clip.mp4", after(8)),
+        lambda it: lifecycle.fail(it, FAILURE, after(9)),
     )
     for verb in verbs:
-        change = verb(scene)
-        await database.apply(change)
-        scene = change.after
-        assert await _stored(database, scene) == scene
+        scene = await applied(database, scene, verb)
+        assert await stored(database, scene) == scene
 
 
 async def test_a_take_comes_back_as_it_was(database: Database) -> None:
-    session, snapshot = await _begun(database, Scenario.HOOK, prompt=ODD)
+    session, snapshot = await begun(database, Scenario.HOOK, prompt=ODD)
     started = lifecycle.start(snapshot.scenes[0], NOW)
     await database.apply(started)
-    take = _take(started.after, cost_usd=0.18, prompt=ODD)
+    take = a_take(started.after, cost_usd=0.18, prompt=ODD)
     await database.apply(lifecycle.succeed(started.after, take, NOW))
     found = await database.session(session.id)
     assert found is not None
@@ -234,10 +136,10 @@ async def test_a_take_comes_back_as_it_was(database: Database) -> None:
 
 
 async def test_events_come_back_in_order_with_their_data(database: Database) -> None:
-    _, snapshot = await _begun(database, Scenario.HOOK)
+    _, snapshot = await begun(database, Scenario.HOOK)
     scene = snapshot.scenes[0]
-    started = lifecycle.start(scene, _after(-5))  # a clock that goes back does not reorder what happened
-    failed = lifecycle.fail(started.after, FAILURE, _after(-10))
+    started = lifecycle.start(scene, after(-5))  # a clock that goes back does not reorder what happened
+    failed = lifecycle.fail(started.after, FAILURE, after(-10))
     await database.apply(started)
     await database.apply(failed)
 
@@ -262,7 +164,7 @@ async def test_what_was_never_stored_is_not_found(database: Database) -> None:
 
 async def test_pages_hold_every_session_once_newest_first(database: Database) -> None:
     ages = [3, 1, 4, 1, 5, 1, 2]  # some of the same moment
-    made = [_session(created_at=_after(-age), id=_id()) for age in ages]
+    made = [a_session(created_at=after(-age), id=new_id()) for age in ages]
     for session in made:
         await database.create_session(session)
 
@@ -277,12 +179,12 @@ async def test_pages_hold_every_session_once_newest_first(database: Database) ->
 
 
 async def test_a_listed_session_has_its_own_descriptions_and_takes(database: Database) -> None:
-    other, _ = await _begun(database)
+    other, _ = await begun(database)
     mine = SceneDescription(scenario=Scenario.HOOK, description="Mine")
-    session = _session(descriptions={Scenario.HOOK: mine}, created_at=_after(1))
+    session = a_session(descriptions={Scenario.HOOK: mine}, created_at=after(1))
     await database.create_session(session)
-    snapshot = await database.create_job(*_order(session, Scenario.HOOK))
-    await _end(database, snapshot.scenes[0])
+    snapshot = await database.create_job(*an_order(session, Scenario.HOOK))
+    await end(database, snapshot.scenes[0])
 
     (first, second), total = await database.sessions(limit=10, offset=0)
     assert total == 2
@@ -300,13 +202,13 @@ async def test_saving_descriptions_leaves_the_others(database: Database) -> None
         )
         for scenario in (Scenario.HOOK, Scenario.PROBLEM)
     }
-    session, stranger = _session(descriptions=old), _session(descriptions=old)
+    session, stranger = a_session(descriptions=old), a_session(descriptions=old)
     for item in (session, stranger):
         await database.create_session(item)
 
     changed = SceneDescription(scenario=Scenario.PROBLEM, description="New", version=1)
     added = SceneDescription(scenario=Scenario.CTA, description="Buy")
-    await database.save_descriptions(session.id, [changed, added], _after(7))
+    await database.save_descriptions(session.id, [changed, added], after(7))
 
     found = await database.session(session.id)
     assert found is not None
@@ -315,7 +217,7 @@ async def test_saving_descriptions_leaves_the_others(database: Database) -> None
         Scenario.PROBLEM: replace(changed, version=2),
         Scenario.CTA: replace(added, version=1),
     }
-    assert (found.created_at, found.updated_at) == (NOW, _after(7))
+    assert (found.created_at, found.updated_at) == (NOW, after(7))
     elsewhere = await database.session(stranger.id)
     assert elsewhere is not None
     assert elsewhere.descriptions == {item: replace(text, version=1) for item, text in old.items()}
@@ -326,24 +228,24 @@ async def test_saving_descriptions_leaves_the_others(database: Database) -> None
 async def test_a_description_is_only_written_over_the_version_that_was_seen(
     database: Database, version: int
 ) -> None:
-    session = _session()
+    session = a_session()
     await database.create_session(session)
     for seen in (0, 1):
         text = SceneDescription(scenario=Scenario.CTA, description=f"After {seen}", version=seen)
-        await database.save_descriptions(session.id, [text], _after(seen))
+        await database.save_descriptions(session.id, [text], after(seen))
     before = await database.session(session.id)
 
     first = SceneDescription(scenario=Scenario.HOOK, description="Written first")
     stale = SceneDescription(scenario=Scenario.CTA, description="Stale", version=version)
     with pytest.raises(DescriptionChanged) as refused:
-        await database.save_descriptions(session.id, [first, stale], _after(9))
+        await database.save_descriptions(session.id, [first, stale], after(9))
 
     assert refused.value.scenario is Scenario.CTA
     assert await database.session(session.id) == before, "all or nothing"
 
 
 async def test_of_ten_simultaneous_edits_of_one_version_exactly_one_wins(database: Database) -> None:
-    session = _session()
+    session = a_session()
     await database.create_session(session)
     texts = [SceneDescription(scenario=Scenario.HOOK, description=f"Text {number}") for number in range(10)]
     outcomes = await asyncio.gather(
@@ -357,7 +259,7 @@ async def test_of_ten_simultaneous_edits_of_one_version_exactly_one_wins(databas
 
 
 async def test_a_session_that_is_known_already_stays_as_it_is(database: Database) -> None:
-    session, _ = await _begun(database, Scenario.HOOK)
+    session, _ = await begun(database, Scenario.HOOK)
     text = SceneDescription(scenario=Scenario.HOOK, description="Late")
     again = replace(session, brief=Brief(product="Other"), descriptions={Scenario.HOOK: text})
     await database.create_session(again)
@@ -365,11 +267,11 @@ async def test_a_session_that_is_known_already_stays_as_it_is(database: Database
 
 
 async def test_videos_are_the_newest_takes_in_running_order(database: Database) -> None:
-    session, first = await _begun(database)
+    session, first = await begun(database)
     for scene in reversed(first.scenes):
-        await _end(database, scene, well=scene.scenario is not Scenario.PROBLEM)
-    second = await database.create_job(*_order(session, Scenario.HOOK))
-    await _end(database, second.scenes[0], _after(60))
+        await end(database, scene, well=scene.scenario is not Scenario.PROBLEM)
+    second = await database.create_job(*an_order(session, Scenario.HOOK))
+    await end(database, second.scenes[0], after(60))
 
     found = await database.session(session.id)
     assert found is not None
@@ -385,57 +287,57 @@ async def test_videos_are_the_newest_takes_in_running_order(database: Database) 
 
 
 async def test_takes_are_numbered_after_all_earlier_ones(database: Database) -> None:
-    session, first = await _begun(database, Scenario.HOOK, Scenario.CTA)
+    session, first = await begun(database, Scenario.HOOK, Scenario.CTA)
     assert [scene.take for scene in first.scenes] == [1, 1]
-    await _end(database, first.scenes[0])
-    await _end(database, first.scenes[1], well=False)
-    second = await database.create_job(*_order(session, Scenario.HOOK))
-    await _end(database, second.scenes[0], well=False)
+    await end(database, first.scenes[0])
+    await end(database, first.scenes[1], well=False)
+    second = await database.create_job(*an_order(session, Scenario.HOOK))
+    await end(database, second.scenes[0], well=False)
 
-    third = await database.create_job(*_order(session))
+    third = await database.create_job(*an_order(session))
     assert {scene.scenario: scene.take for scene in third.scenes} == {
         Scenario.HOOK: 3,  # a failed attempt counts
         Scenario.PROBLEM: 1,
         Scenario.SOLUTION: 1,
         Scenario.CTA: 2,
     }
-    _, elsewhere = await _begun(database, Scenario.HOOK)
+    _, elsewhere = await begun(database, Scenario.HOOK)
     assert elsewhere.scenes[0].take == 1
 
 
 async def test_a_snapshot_is_in_running_order_and_equal_to_what_is_stored(database: Database) -> None:
-    session = _session()
+    session = a_session()
     await database.create_session(session)
-    job, scenes = _order(session)
+    job, scenes = an_order(session)
     snapshot = await database.create_job(job, scenes[::-1])
     assert [scene.scenario for scene in snapshot.scenes] == list(Scenario)
     assert await database.job(job.id) == snapshot
 
 
 async def test_a_scene_under_way_stops_a_second_job_and_nothing_is_written(database: Database) -> None:
-    session, first = await _begun(database, Scenario.PROBLEM, Scenario.CTA)
-    await _end(database, first.scenes[1])
-    before = _counts(database)
+    session, first = await begun(database, Scenario.PROBLEM, Scenario.CTA)
+    await end(database, first.scenes[1])
+    before = counts(database)
 
     with pytest.raises(SceneUnderWay) as refused:
-        await database.create_job(*_order(session))
+        await database.create_job(*an_order(session))
 
     assert refused.value.live == (first.scenes[0],), "the ended scene is not in the way"
-    assert _counts(database) == before
+    assert counts(database) == before
 
 
 async def test_other_scenarios_and_other_sessions_are_not_in_the_way(database: Database) -> None:
-    session, _ = await _begun(database, Scenario.PROBLEM)
-    await database.create_job(*_order(session, Scenario.HOOK, Scenario.CTA))
-    await _begun(database, Scenario.PROBLEM)
-    assert _counts(database)["jobs"] == 3
+    session, _ = await begun(database, Scenario.PROBLEM)
+    await database.create_job(*an_order(session, Scenario.HOOK, Scenario.CTA))
+    await begun(database, Scenario.PROBLEM)
+    assert counts(database)["jobs"] == 3
 
 
 async def test_of_twenty_simultaneous_jobs_exactly_one_wins(database: Database) -> None:
-    session = _session()
+    session = a_session()
     await database.create_session(session)
     outcomes = await asyncio.gather(
-        *(database.create_job(*_order(session)) for _ in range(20)), return_exceptions=True
+        *(database.create_job(*an_order(session)) for _ in range(20)), return_exceptions=True
     )
     kinds = Counter(type(outcome) for outcome in outcomes)
     assert kinds == {JobSnapshot: 1, SceneUnderWay: 19}
@@ -443,7 +345,7 @@ async def test_of_twenty_simultaneous_jobs_exactly_one_wins(database: Database) 
     for outcome in outcomes:
         if isinstance(outcome, SceneUnderWay):
             assert outcome.live == winner.scenes
-    assert _counts(database) == {
+    assert counts(database) == {
         **dict.fromkeys(TABLES, 0),
         "sessions": 1,
         "jobs": 1,
@@ -453,33 +355,33 @@ async def test_of_twenty_simultaneous_jobs_exactly_one_wins(database: Database) 
 
 
 async def test_the_file_itself_refuses_a_second_live_scene(database: Database) -> None:
-    _, snapshot = await _begun(database, Scenario.HOOK)
+    _, snapshot = await begun(database, Scenario.HOOK)
     copied = f"""
-        INSERT INTO scenes SELECT '{_id()}', job_id, session_id, scenario, take + 1, prompt, model, provider,
-        seconds, width, height, image_url, ?, created_at, updated_at, ?, stage, progress, attempt,
+        INSERT INTO scenes SELECT '{new_id()}', job_id, session_id, scenario, take + 1, prompt, model,
+        provider, seconds, width, height, image_url, ?, created_at, updated_at, ?, stage, progress, attempt,
         result, cost_usd, file, failure, tries, submitted_at, generated_at, owed FROM scenes WHERE id = ?"""
     for state in (SceneState.QUEUED, SceneState.RUNNING, SceneState.RECONCILING):
         with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-            _sql(database, copied, _id(), state.value, snapshot.scenes[0].id)
-    _sql(database, copied, _id(), SceneState.FAILED.value, snapshot.scenes[0].id)
-    assert _counts(database)["scenes"] == 2
+            sql(database, copied, new_id(), state.value, snapshot.scenes[0].id)
+    sql(database, copied, new_id(), SceneState.FAILED.value, snapshot.scenes[0].id)
+    assert counts(database)["scenes"] == 2
 
 
 async def test_jobs_of_a_session_are_listed_newest_first(database: Database) -> None:
-    session, first = await _begun(database, Scenario.HOOK)
-    later = await database.create_job(*_order(session, Scenario.CTA, at=_after(9)))
-    await _begun(database, Scenario.HOOK)
+    session, first = await begun(database, Scenario.HOOK)
+    later = await database.create_job(*an_order(session, Scenario.CTA, at=after(9)))
+    await begun(database, Scenario.HOOK)
     assert await database.jobs_of(session.id) == [later.job, first.job]
 
 
 async def test_unfinished_jobs_are_listed_oldest_first(database: Database) -> None:
-    _, young = await _begun(database, Scenario.HOOK, at=_after(5))
-    _, done = await _begun(database, Scenario.HOOK, at=_after(1))
-    _, old = await _begun(database, Scenario.HOOK, Scenario.CTA, at=_after(2))
-    _, failed = await _begun(database, Scenario.HOOK, at=_after(3))
-    await _end(database, done.scenes[0])
-    await _end(database, failed.scenes[0], well=False)
-    await _end(database, old.scenes[0])
+    _, young = await begun(database, Scenario.HOOK, at=after(5))
+    _, done = await begun(database, Scenario.HOOK, at=after(1))
+    _, old = await begun(database, Scenario.HOOK, Scenario.CTA, at=after(2))
+    _, failed = await begun(database, Scenario.HOOK, at=after(3))
+    await end(database, done.scenes[0])
+    await end(database, failed.scenes[0], well=False)
+    await end(database, old.scenes[0])
     assert await database.unfinished_jobs() == [old.job.id, young.job.id]
 
 
@@ -487,92 +389,250 @@ async def test_unfinished_jobs_are_listed_oldest_first(database: Database) -> No
 
 
 async def test_a_job_rolls_up_with_its_scenes(database: Database) -> None:
-    _, snapshot = await _begun(database, Scenario.HOOK, Scenario.CTA)
+    _, snapshot = await begun(database, Scenario.HOOK, Scenario.CTA)
     hook, cta = snapshot.scenes
-    started = lifecycle.start(hook, _after(1))
+    started = lifecycle.start(hook, after(1))
     running = await database.apply(started)
     assert running == replace(snapshot.job, state=JobState.RUNNING)
-    assert await database.apply(lifecycle.sent(started.after, _after(1))) is None, "nothing to roll up"
-    assert await database.apply(lifecycle.fail(started.after, FAILURE, _after(2))) == running
+    assert await database.apply(lifecycle.sent(started.after, after(1))) is None, "nothing to roll up"
+    assert await database.apply(lifecycle.fail(started.after, FAILURE, after(2))) == running
 
-    closed = await _end(database, cta, _after(3))
+    closed = await end(database, cta, after(3))
 
-    assert (closed.state, closed.finished_at) == (JobState.PARTIAL, _after(3))
+    assert (closed.state, closed.finished_at) == (JobState.PARTIAL, after(3))
     stored = await database.job(closed.id)
     assert stored is not None
     assert stored.job == closed
 
 
 async def test_only_the_attempt_that_owns_the_scene_can_write(database: Database) -> None:
-    _, snapshot = await _begun(database, Scenario.HOOK)
+    _, snapshot = await begun(database, Scenario.HOOK)
     first = lifecycle.start(snapshot.scenes[0], NOW)
     await database.apply(first)
-    second = lifecycle.start(first.after, _after(1))
+    second = lifecycle.start(first.after, after(1))
     await database.apply(second)
-    before = _counts(database)
+    before = counts(database)
 
     late: list[Transition] = [
-        lifecycle.start(snapshot.scenes[0], _after(2)),
-        lifecycle.sent(first.after, _after(2)),
-        lifecycle.tick(first.after, 60, _after(2)),
-        lifecycle.succeed(first.after, _take(first.after), _after(2)),
-        lifecycle.fail(first.after, FAILURE, _after(2)),
+        lifecycle.start(snapshot.scenes[0], after(2)),
+        lifecycle.sent(first.after, after(2)),
+        lifecycle.tick(first.after, 60, after(2)),
+        lifecycle.succeed(first.after, a_take(first.after), after(2)),
+        lifecycle.fail(first.after, FAILURE, after(2)),
     ]
     for transition in late:
         with pytest.raises(Superseded):
             await database.apply(transition)
-    assert _counts(database) == before
-    assert await _stored(database, first.after) == second.after
+    assert counts(database) == before
+    assert await stored(database, first.after) == second.after
 
 
 @pytest.mark.parametrize("state", [SceneState.SUCCEEDED, SceneState.FAILED, SceneState.CANCELLED])
 async def test_an_ended_scene_is_not_written_again(database: Database, state: SceneState) -> None:
-    session, snapshot = await _begun(database, Scenario.HOOK)
+    session, snapshot = await begun(database, Scenario.HOOK)
     started = lifecycle.start(snapshot.scenes[0], NOW)
     await database.apply(started)
-    _sql(database, "UPDATE scenes SET state = ?", state.value)
-    before = _counts(database)
+    sql(database, "UPDATE scenes SET state = ?", state.value)
+    before = counts(database)
 
     with pytest.raises(Superseded):
-        await database.apply(lifecycle.succeed(started.after, _take(started.after), _after(1)))
+        await database.apply(lifecycle.succeed(started.after, a_take(started.after), after(1)))
 
-    assert _counts(database) == before
-    assert (await _stored(database, started.after)).state is state
+    assert counts(database) == before
+    assert (await stored(database, started.after)).state is state
     assert await database.session(session.id) == session
 
 
 async def test_of_two_runners_that_take_a_scene_at_once_one_gets_it(database: Database) -> None:
-    _, snapshot = await _begun(database, Scenario.HOOK)
-    starts = [lifecycle.start(snapshot.scenes[0], _after(number)) for number in range(10)]
+    _, snapshot = await begun(database, Scenario.HOOK)
+    starts = [lifecycle.start(snapshot.scenes[0], after(number)) for number in range(10)]
     outcomes = await asyncio.gather(*map(database.apply, starts), return_exceptions=True)
     assert Counter(type(outcome) for outcome in outcomes) == {Job: 1, Superseded: 9}
-    assert (await _stored(database, snapshot.scenes[0])).attempt == 1
+    assert (await stored(database, snapshot.scenes[0])).attempt == 1
 
 
 async def test_a_take_reaches_the_session_together_with_the_success(database: Database) -> None:
-    session, snapshot = await _begun(database, Scenario.HOOK)
-    await _end(database, snapshot.scenes[0], _after(8))
+    session, snapshot = await begun(database, Scenario.HOOK)
+    await end(database, snapshot.scenes[0], after(8))
     found = await database.session(session.id)
     assert found is not None
     assert [take.scene_id for take in found.takes] == [snapshot.scenes[0].id]
-    assert found.updated_at == _after(8)
+    assert found.updated_at == after(8)
 
 
 async def test_without_its_take_there_is_no_success(database: Database) -> None:
-    _, snapshot = await _begun(database, Scenario.HOOK, Scenario.CTA)
+    _, snapshot = await begun(database, Scenario.HOOK, Scenario.CTA)
     hook, cta = snapshot.scenes
-    await _end(database, hook)
+    await end(database, hook)
     started = lifecycle.start(cta, NOW)
     await database.apply(started)
-    before = _counts(database)
+    before = counts(database)
 
-    taken = _take(started.after, file=f"{hook.id}.mp4")  # a name that is in use
+    taken = a_take(started.after, file=f"{hook.id}.mp4")  # a name that is in use
     with pytest.raises(IntegrityError):  # not "unavailable": waiting would not mend it
-        await database.apply(lifecycle.succeed(started.after, taken, _after(1)))
+        await database.apply(lifecycle.succeed(started.after, taken, after(1)))
 
-    assert _counts(database) == before
-    assert await _stored(database, cta) == started.after
+    assert counts(database) == before
+    assert await stored(database, cta) == started.after
     assert await database.unfinished_jobs() == [cta.job_id]
+
+
+# ---------------------------------------------------------------------- cancelling
+
+
+def _start(scene: Scene) -> Transition:
+    return lifecycle.start(scene, after(1))
+
+
+def _sent(scene: Scene) -> Transition:
+    return lifecycle.sent(scene, after(2))
+
+
+def _generated(scene: Scene) -> Transition:
+    return lifecycle.generated(scene, "http://x/y.mp4", 0.18, f"{scene.id}.mp4", after(4))
+
+
+def _succeed(scene: Scene) -> Transition:
+    return lifecycle.succeed(scene, a_take(scene, after(5)), after(5))
+
+
+async def test_cancelling_ends_the_named_scenes_that_have_not_ended(database: Database) -> None:
+    _, snapshot = await begun(database)
+    hook, problem, solution, _ = snapshot.scenes
+    await end(database, hook)
+    await applied(database, problem, _start, _sent)
+
+    named = {Scenario.HOOK, Scenario.PROBLEM, Scenario.SOLUTION}
+    answer = await database.cancel(snapshot.job.id, named, after(3))
+
+    assert answer is not None
+    assert answer == await database.job(snapshot.job.id)
+    assert {scene.scenario: (scene.state, scene.owed) for scene in answer.scenes} == {
+        Scenario.HOOK: (SceneState.SUCCEEDED, False),
+        Scenario.PROBLEM: (SceneState.CANCELLED, True),
+        Scenario.SOLUTION: (SceneState.CANCELLED, False),
+        Scenario.CTA: (SceneState.QUEUED, False),
+    }
+    assert answer.job.state is JobState.RUNNING
+    kinds = [(event.scene_id, event.kind) for event in await database.events(snapshot.job.id)][-2:]
+    assert kinds == [(problem.id, EventKind.CANCELLED), (solution.id, EventKind.CANCELLED)]
+
+    closed = await database.cancel(snapshot.job.id, [Scenario.CTA], after(4))
+    assert closed is not None
+    assert (closed.job.state, closed.job.finished_at) == (JobState.PARTIAL, after(4))
+    assert await database.cancel(snapshot.job.id, list(Scenario), after(5)) == closed, "nothing left to end"
+
+
+async def test_a_job_that_is_not_there_cannot_be_cancelled(database: Database) -> None:
+    assert await database.cancel("nothing", list(Scenario), NOW) is None
+
+
+async def test_a_runner_whose_scene_was_cancelled_writes_no_more(database: Database) -> None:
+    _, snapshot = await begun(database, Scenario.HOOK)
+    mine = await applied(database, snapshot.scenes[0], _start, _sent)
+    await database.cancel(mine.job_id, [Scenario.HOOK], after(3))
+    for verb in (_start, _sent, _generated, _succeed):
+        with pytest.raises(Superseded):
+            await database.apply(verb(mine))
+
+
+@pytest.mark.parametrize("cancel_first", [True, False])
+async def test_a_scene_is_either_cancelled_before_its_start_or_owed(
+    database: Database, cancel_first: bool
+) -> None:
+    """Both have read the scene as queued; what is stored decides."""
+    _, snapshot = await begun(database, Scenario.HOOK)
+    scene = snapshot.scenes[0]
+    calls = [
+        database.cancel(scene.job_id, [Scenario.HOOK], after(1)),
+        database.apply(lifecycle.start(scene, after(1))),
+    ]
+    if not cancel_first:
+        calls.reverse()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    now = await stored(database, scene)
+    assert now.state is SceneState.CANCELLED
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Superseded)]
+    kinds = [event.kind for event in await database.events(scene.job_id)]
+    if cancel_first:
+        assert (len(refused), now.owed, now.submitted_at) == (1, False, None)
+        assert kinds == [EventKind.QUEUED, EventKind.CANCELLED]
+    else:
+        assert (len(refused), now.owed, now.submitted_at) == (0, True, after(1))
+        assert kinds == [EventKind.QUEUED, EventKind.STARTED, EventKind.CANCELLED]
+
+
+async def test_an_owed_video_is_kept_when_it_comes(database: Database) -> None:
+    session, snapshot = await begun(database, Scenario.HOOK)
+    await applied(database, snapshot.scenes[0], _start, _sent)
+    cancelled = await database.cancel(snapshot.job.id, [Scenario.HOOK], after(3))
+    assert cancelled is not None
+    assert cancelled.job.state is JobState.CANCELLED
+    assert await database.unfinished_jobs() == [snapshot.job.id], "closed, but owed a video"
+
+    resumed = await applied(database, cancelled.scenes[0], _start, _generated)
+    succeeded = _succeed(resumed)
+    assert await database.apply(succeeded) is None, "the job has ended before"
+
+    snapshot_now = await database.job(snapshot.job.id)
+    assert snapshot_now == JobSnapshot(job=cancelled.job, scenes=(succeeded.after,))
+    assert await database.unfinished_jobs() == []
+    found = await database.session(session.id)
+    assert found is not None
+    assert [(take.scene_id, take.late) for take in found.videos] == [(resumed.id, True)]
+    with pytest.raises(Superseded):
+        await database.apply(replace(succeeded, before=resumed))
+
+
+async def test_a_scenario_whose_cancelled_scene_is_owed_can_be_made_anew(database: Database) -> None:
+    session, first = await begun(database, Scenario.HOOK)
+    await applied(database, first.scenes[0], _start, _sent)
+    cancelled = await database.cancel(first.job.id, [Scenario.HOOK], after(3))
+    assert cancelled is not None
+
+    second = await database.create_job(*an_order(session, Scenario.HOOK, at=after(4)))
+    assert second.scenes[0].take == 2
+    await end(database, second.scenes[0], after(5))
+    await applied(database, cancelled.scenes[0], _generated, _succeed)
+
+    found = await database.session(session.id)
+    assert found is not None
+    assert [(take.scene_id, take.number) for take in found.videos] == [(second.scenes[0].id, 2)]
+    assert len(found.takes) == 2
+
+
+# ---------------------------------------------------------------------- what is learned
+
+
+async def test_generations_are_the_newest_oldest_first(database: Database) -> None:
+    for number, length in enumerate((4.0, 6.0, 8.0, 10.0)):
+        _, snapshot = await begun(database, Scenario.HOOK, seconds=length)
+        scene = await applied(database, snapshot.scenes[0], _start)
+        await database.apply(lifecycle.generated(scene, "x", None, f"{scene.id}.mp4", after(100 - number)))
+    _, unfinished = await begun(database, Scenario.HOOK)
+    await applied(database, unfinished.scenes[0], _start)
+
+    def learned(length: float, took: float) -> Generation:
+        return Generation(model="local:preview@1", seconds=length, width=256, height=144, took=took)
+
+    assert await database.generations(3) == [learned(8.0, 97.0), learned(6.0, 98.0), learned(4.0, 99.0)]
+    assert await database.generations(0) == []
+    assert len(await database.generations(10)) == 4
+
+
+async def test_a_generation_is_measured_from_the_last_submission(database: Database) -> None:
+    _, snapshot = await begun(database, Scenario.HOOK)
+    scene = await applied(
+        database,
+        snapshot.scenes[0],
+        _start,
+        lambda it: lifecycle.retry(it, FAILURE, new_id(), after(20)),
+        lambda it: lifecycle.start(it, after(30)),
+    )
+    assert await database.generations(10) == []
+    await applied(database, scene, lambda it: lifecycle.generated(it, "x", None, "a.mp4", after(37)))
+    assert [it.took for it in await database.generations(10)] == [7.0]
 
 
 # ---------------------------------------------------------------------- cancelled callers
@@ -580,10 +640,10 @@ async def test_without_its_take_there_is_no_success(database: Database) -> None:
 
 @pytest.mark.parametrize("steps", range(1, 8))
 async def test_a_write_whose_caller_is_cancelled_lands_whole(tmp_path: Path, steps: int) -> None:
-    database = _at(tmp_path)
+    database = database_in(tmp_path)
     await database.open()
     described = {item: SceneDescription(scenario=item, description="Text") for item in Scenario}
-    session = _session(descriptions=described)
+    session = a_session(descriptions=described)
     caller = asyncio.create_task(database.create_session(session))
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -591,24 +651,24 @@ async def test_a_write_whose_caller_is_cancelled_lands_whole(tmp_path: Path, ste
     with pytest.raises(asyncio.CancelledError):
         await caller
     await database.close()
-    assert _counts(database) == {**dict.fromkeys(TABLES, 0), "sessions": 1, "descriptions": 4}
+    assert counts(database) == {**dict.fromkeys(TABLES, 0), "sessions": 1, "descriptions": 4}
 
 
 async def test_closing_waits_for_all_writes_whose_callers_are_gone(tmp_path: Path) -> None:
-    database = _at(tmp_path)
+    database = database_in(tmp_path)
     await database.open()
-    callers = [asyncio.create_task(database.create_session(_session())) for _ in range(20)]
+    callers = [asyncio.create_task(database.create_session(a_session())) for _ in range(20)]
     await asyncio.sleep(0)
     for caller in callers:
         caller.cancel()
     await asyncio.gather(*callers, return_exceptions=True)
     await database.close()
-    assert _counts(database)["sessions"] == 20
+    assert counts(database)["sessions"] == 20
 
 
 @pytest.mark.parametrize("steps", range(0, 12, 2))
 async def test_cancelled_readers_leave_the_connections_usable(database: Database, steps: int) -> None:
-    session, _ = await _begun(database)
+    session, _ = await begun(database)
     readers = [asyncio.create_task(database.session(session.id)) for _ in range(8)]
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -626,7 +686,7 @@ async def test_cancelled_readers_leave_the_connections_usable(database: Database
 async def test_a_file_that_another_writer_holds_is_unavailable_for_writing_only(database: Database) -> None:
     with database._writer.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout = 20")  # not five seconds
-    known, late = _session(), _session()
+    known, late = a_session(), a_session()
     await database.create_session(known)
     with closing(sqlite3.connect(database.path)) as rival:
         rival.execute("BEGIN IMMEDIATE")
@@ -640,7 +700,7 @@ async def test_a_file_that_another_writer_holds_is_unavailable_for_writing_only(
 
 
 async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
-    database = _at(tmp_path)
+    database = database_in(tmp_path)
     database.path.write_bytes(b"not a database" * 100)
     with pytest.raises(StoreUnavailable, match="not a database"):
         await database.ping()
@@ -668,11 +728,11 @@ def test_an_address_that_is_no_sqlite_file_is_refused(url: str) -> None:
 
 
 async def test_reopening_finds_everything(tmp_path: Path) -> None:
-    database = _at(tmp_path)
+    database = database_in(tmp_path)
     await database.open()
-    session, snapshot = await _begun(database)
-    await _end(database, snapshot.scenes[0], _after(1))
-    started = lifecycle.start(snapshot.scenes[1], _after(2))
+    session, snapshot = await begun(database)
+    await end(database, snapshot.scenes[0], after(1))
+    started = lifecycle.start(snapshot.scenes[1], after(2))
     await database.apply(started)
     before = (
         await database.session(session.id),
@@ -681,7 +741,7 @@ async def test_reopening_finds_everything(tmp_path: Path) -> None:
     )
     await database.close()
 
-    again = _at(tmp_path)
+    again = database_in(tmp_path)
     await again.open()
     assert before == (
         await again.session(session.id),
@@ -689,7 +749,7 @@ async def test_reopening_finds_everything(tmp_path: Path) -> None:
         await again.events(snapshot.job.id),
     )
     assert await again.unfinished_jobs() == [snapshot.job.id]
-    assert (await _stored(again, started.after)).stage is Stage.CREATED
+    assert (await stored(again, started.after)).stage is Stage.CREATED
     await again.close()
 
 
@@ -714,7 +774,7 @@ async def test_another_file_in_the_same_folder_is_free(database: Database) -> No
 async def test_a_second_name_of_the_folder_is_the_same_file(database: Database, tmp_path: Path) -> None:
     alias = tmp_path.with_name(f"{tmp_path.name}-alias")
     alias.symlink_to(tmp_path)
-    rival = _at(alias)
+    rival = database_in(alias)
     try:
         with pytest.raises(ConfigError):
             await rival.open()
@@ -735,15 +795,15 @@ async def test_a_second_name_of_the_file_is_the_same_file(database: Database, tm
 
 async def test_a_closed_store_writes_no_more(tmp_path: Path) -> None:
     """The file may belong to another process by now."""
-    database = _at(tmp_path)
+    database = database_in(tmp_path)
     await database.open()
     await database.close()
     try:
         with pytest.raises(StoreUnavailable):
-            await database.create_session(_session())
+            await database.create_session(a_session())
     finally:
         await database.close()
-    assert _counts(database)["sessions"] == 0
+    assert counts(database)["sessions"] == 0
 
 
 def _folder(file: Path) -> None:
@@ -764,7 +824,7 @@ def _from_the_future(file: Path) -> None:
 async def test_a_file_that_cannot_be_ours_is_a_plain_refusal_that_names_it(
     tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
-    database = _at(tmp_path)
+    database = database_in(tmp_path)
     spoil(database.path)
     try:
         with pytest.raises(ConfigError) as refused:
@@ -777,7 +837,7 @@ async def test_a_file_that_cannot_be_ours_is_a_plain_refusal_that_names_it(
 
 async def test_a_place_that_cannot_hold_a_file_is_a_plain_refusal(tmp_path: Path) -> None:
     _no_database(tmp_path / "file")
-    database = _at(tmp_path / "file")
+    database = database_in(tmp_path / "file")
     with pytest.raises(ConfigError) as refused:
         await database.open()
     assert str(database.path) in refused.value.message
@@ -785,7 +845,7 @@ async def test_a_place_that_cannot_hold_a_file_is_a_plain_refusal(tmp_path: Path
 
 async def test_closing_frees_the_file(tmp_path: Path) -> None:
     for _ in range(2):
-        database = _at(tmp_path)
+        database = database_in(tmp_path)
         await database.open()
         await database.close()
 
@@ -804,7 +864,7 @@ asyncio.run(own())
 
 
 async def test_a_killed_process_frees_the_file(tmp_path: Path) -> None:
-    database = _at(tmp_path)
+    database = database_in(tmp_path)
     owner = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -822,7 +882,7 @@ async def test_a_killed_process_frees_the_file(tmp_path: Path) -> None:
         owner.kill()
         await owner.wait()
     await database.open()
-    session = replace(_session(), brief=Brief(product="After the crash"))
+    session = replace(a_session(), brief=Brief(product="After the crash"))
     await database.create_session(session)
     assert await database.session(session.id) == session
     await database.close()

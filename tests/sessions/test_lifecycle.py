@@ -62,6 +62,9 @@ VERBS: Mapping[str, Callable[[Scene], Transition]] = {
     "downloaded": lambda scene: lifecycle.downloaded(scene, LATER),
     "succeed": lambda scene: lifecycle.succeed(scene, TAKE, LATER),
     "fail": lambda scene: lifecycle.fail(scene, FAILURE, LATER),
+    "reconcile": lambda scene: lifecycle.reconcile(scene, LATER),
+    "retry": lambda scene: lifecycle.retry(scene, FAILURE, f"{scene.task_id}+", LATER),
+    "cancel": lambda scene: lifecycle.cancel(scene, LATER),
 }
 
 MARKS = {
@@ -84,13 +87,36 @@ RUNNING_MOVES: Mapping[str, tuple[Stage | None, ...]] = {
     "downloaded": (_D, _D, _D, _D),
     "succeed": (_END, _END, _END, _END),
     "fail": (_C, _S, _G, _D),
+    "reconcile": (_C, _S, _G, _D),
+    "retry": (Stage.WAITING, Stage.WAITING, None, None),
+    "cancel": (_C, _S, _G, _D),
 }
 
-ENDS = {"succeed": SceneState.SUCCEEDED, "fail": SceneState.FAILED}
+MOVES_TO = {"sent": _S, "generated": _G, "downloaded": _D}
+
+LEADS_TO = {
+    "succeed": SceneState.SUCCEEDED,
+    "fail": SceneState.FAILED,
+    "reconcile": SceneState.RECONCILING,
+    "retry": SceneState.QUEUED,
+    "cancel": SceneState.CANCELLED,
+}
 
 
 def _running(stage: Stage) -> Scene:
-    return replace(QUEUED, state=SceneState.RUNNING, stage=stage, progress=MARKS[stage], attempt=1)
+    return replace(
+        QUEUED,
+        state=SceneState.RUNNING,
+        stage=stage,
+        progress=MARKS[stage],
+        attempt=1,
+        submitted_at=NOW,
+    )
+
+
+def _owed(stage: Stage) -> Scene:
+    """Cancelled in the middle of its making."""
+    return lifecycle.cancel(_running(stage), NOW).after
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -99,16 +125,16 @@ def test_every_verb_leads_from_every_stage_where_the_table_says(verb: str, colum
     target = RUNNING_MOVES[verb][column]
     before = _running(stage)
     if target is None:
-        with pytest.raises(IllegalTransition, match="cannot go back"):
+        with pytest.raises(IllegalTransition, match="cannot go back|has its video"):
             VERBS[verb](before)
         return
     change = VERBS[verb](before)
     assert change.before is before
     assert change.after.stage is target
-    assert change.after.state is ENDS.get(verb, SceneState.RUNNING)
+    assert change.after.state is LEADS_TO.get(verb, SceneState.RUNNING)
     assert change.after.updated_at == LATER
     ticked = 45 if verb == "tick" else 0
-    assert change.after.progress == max(MARKS[target], ticked)
+    assert change.after.progress == max(MARKS[stage], MARKS[target], ticked)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -137,6 +163,169 @@ def test_starting_again_counts_attempts_and_keeps_what_was_reached() -> None:
 def test_a_scene_that_never_started_can_fail() -> None:
     after = lifecycle.fail(QUEUED, FAILURE, LATER).after
     assert (after.state, after.progress, after.failure) == (SceneState.FAILED, 0, FAILURE)
+
+
+def test_the_first_start_is_when_the_task_may_have_left() -> None:
+    first = lifecycle.start(QUEUED, NOW).after
+    assert first.submitted_at == NOW
+    assert lifecycle.start(first, LATER).after.submitted_at == NOW
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"start", "fail", "succeed", "cancel"}))
+def test_a_waiting_scene_does_not_move_by_itself(verb: str) -> None:
+    with pytest.raises(IllegalTransition):
+        VERBS[verb](QUEUED)
+
+
+# ---------------------------------------------------------------------- retries
+
+
+def test_a_retry_waits_again_for_another_task() -> None:
+    before = replace(_running(Stage.SENT), progress=45)
+    change = lifecycle.retry(before, FAILURE, "another", LATER)
+    assert change.after == replace(
+        before,
+        state=SceneState.QUEUED,
+        stage=Stage.WAITING,
+        task_id="another",
+        tries=2,
+        submitted_at=None,
+        updated_at=LATER,
+    )
+    assert change.event is not None
+    assert (change.event.kind, change.event.data) == (
+        EventKind.RETRIED,
+        {
+            "code": "provider",
+            "message": "The model fell over",
+            "ended_task": "uuid",
+            "task": "another",
+            "tries": 2,
+        },
+    )
+
+
+def test_what_was_shown_stays_until_the_next_task_has_come_as_far() -> None:
+    scene = lifecycle.retry(replace(_running(Stage.SENT), progress=45), FAILURE, "another", NOW).after
+    shown = []
+    for verb in ("start", "sent", "generated"):
+        scene = VERBS[verb](scene).after
+        shown.append(scene.progress)
+    assert shown == [45, 45, 70]
+    assert (scene.attempt, scene.submitted_at) == (2, LATER), "the task that left last counts"
+
+
+def test_what_waits_or_has_been_cancelled_is_not_retried() -> None:
+    for scene in (QUEUED, _owed(Stage.SENT)):
+        with pytest.raises(IllegalTransition, match=scene.state.value):
+            VERBS["retry"](scene)
+
+
+# ---------------------------------------------------------------------- no verdict in time
+
+
+def test_a_scene_without_a_verdict_goes_on_when_it_comes() -> None:
+    before = replace(_running(Stage.SENT), progress=65)
+    waiting = lifecycle.reconcile(before, LATER)
+    assert waiting.after == replace(before, state=SceneState.RECONCILING, updated_at=LATER)
+    assert waiting.event is not None
+    assert (waiting.event.kind, waiting.event.data) == (EventKind.RECONCILING, {"task": "uuid"})
+
+    resumed = lifecycle.start(waiting.after, LATER).after
+    assert (resumed.state, resumed.attempt) == (SceneState.RECONCILING, 2)
+    after = VERBS["generated"](resumed).after
+    assert (after.state, after.stage, after.generated_at) == (SceneState.RUNNING, Stage.GENERATED, LATER)
+
+
+@pytest.mark.parametrize(
+    ("verb", "state"),
+    [
+        ("fail", SceneState.FAILED),
+        ("retry", SceneState.QUEUED),
+        ("cancel", SceneState.CANCELLED),
+        ("tick", SceneState.RECONCILING),
+    ],
+)
+def test_a_scene_without_a_verdict_can_go_other_ways(verb: str, state: SceneState) -> None:
+    assert VERBS[verb](lifecycle.reconcile(_running(Stage.SENT), NOW).after).after.state is state
+
+
+@pytest.mark.parametrize("scene", [lifecycle.reconcile(_running(_S), NOW).after, _owed(_S)])
+def test_only_a_running_scene_comes_to_wait_for_its_verdict(scene: Scene) -> None:
+    with pytest.raises(IllegalTransition, match=scene.state.value):
+        VERBS["reconcile"](scene)
+
+
+# ---------------------------------------------------------------------- cancelling
+
+
+@pytest.mark.parametrize(
+    "scene", [QUEUED, lifecycle.retry(_running(Stage.SENT), FAILURE, "another", NOW).after]
+)
+def test_what_has_not_left_for_the_provider_is_cancelled_free_of_charge(scene: Scene) -> None:
+    change = lifecycle.cancel(scene, LATER)
+    after = change.after
+    assert (after.state, after.owed, after.attempt) == (SceneState.CANCELLED, False, scene.attempt + 1)
+    assert after.settled
+    assert change.event is not None
+    assert (change.event.kind, change.event.data) == (EventKind.CANCELLED, {"owed": False})
+    for verb in VERBS.values():
+        with pytest.raises(IllegalTransition, match="cancelled"):
+            verb(after)
+
+
+@pytest.mark.parametrize("stage", [_C, _S, _G, _D])
+def test_what_has_left_for_the_provider_is_owed(stage: Stage) -> None:
+    before = _running(stage)
+    change = lifecycle.cancel(before, LATER)
+    assert change.after == replace(before, state=SceneState.CANCELLED, owed=True, attempt=2, updated_at=LATER)
+    assert (change.after.terminal, change.after.settled) == (True, False)
+    assert change.event is not None
+    assert (change.event.kind, change.event.data) == (EventKind.CANCELLED, {"owed": True})
+    with pytest.raises(IllegalTransition):
+        lifecycle.cancel(change.after, LATER)
+
+
+@pytest.mark.parametrize("stage", [_C, _S, _G, _D])
+def test_an_owed_video_is_kept_without_the_scene_moving(stage: Stage) -> None:
+    scene = _owed(stage)
+    shown = scene.progress
+    verbs = [
+        verb
+        for verb in ("start", "sent", "tick", "generated", "downloaded")
+        if verb in ("start", "tick") or ORDER.index(MOVES_TO[verb]) > ORDER.index(stage)
+    ]
+    for verb in verbs:
+        scene = VERBS[verb](scene).after
+        assert (scene.state, scene.owed, scene.progress) == (SceneState.CANCELLED, True, shown)
+
+    change = VERBS["succeed"](scene)
+    assert change.after == replace(scene, stage=Stage.COMPLETE, owed=False, updated_at=LATER)
+    assert change.take == replace(TAKE, late=True)
+    assert change.event is not None
+    assert (change.event.kind, change.event.data) == (EventKind.KEPT, {"file": "clip.mp4", "take": 3})
+    assert change.after.settled
+
+
+def test_an_owed_video_that_does_not_come_is_given_up() -> None:
+    scene = _owed(Stage.SENT)
+    change = lifecycle.fail(scene, FAILURE, LATER)
+    assert change.after == replace(scene, owed=False, updated_at=LATER), "cancelled, not failed"
+    assert change.event is not None
+    assert (change.event.kind, change.event.data) == (
+        EventKind.GIVEN_UP,
+        {"code": "provider", "message": "The model fell over"},
+    )
+
+
+def test_nothing_more_is_asked_of_a_settled_scene() -> None:
+    settled = lifecycle.fail(_owed(Stage.SENT), FAILURE, NOW).after
+    for verb in VERBS.values():
+        with pytest.raises(IllegalTransition, match="cancelled"):
+            verb(settled)
+
+
+# ---------------------------------------------------------------------- progress and events
 
 
 def test_the_marks_are_10_30_70_80_100() -> None:
@@ -201,7 +390,7 @@ def test_only_a_success_carries_a_take() -> None:
 
 
 def _random_verb(dice: random.Random) -> Callable[[Scene], Transition]:
-    name = dice.choices(list(VERBS), weights=[2, 3, 6, 1, 1, 1, 1])[0]
+    name = dice.choices(list(VERBS), weights=[2, 3, 6, 1, 1, 1, 1, 1, 1, 1])[0]
     if name == "tick":
         percent = dice.randint(-50, 150)
         return lambda scene: lifecycle.tick(scene, percent, LATER)
@@ -219,11 +408,16 @@ def test_no_walk_ever_goes_back(seed: int) -> None:
                 after = verb(scene).after
             except IllegalTransition:
                 continue
-            assert not scene.terminal
+            assert not scene.settled
             assert after.progress >= scene.progress
-            assert after.progress >= MARKS[after.stage]
-            assert ORDER.index(after.stage) >= ORDER.index(scene.stage)
             assert after.attempt >= scene.attempt
+            retried = after.tries > scene.tries
+            assert retried is (after.task_id != scene.task_id)
+            assert retried or ORDER.index(after.stage) >= ORDER.index(scene.stage)
+            if scene.terminal:
+                assert (after.state, after.progress) == (SceneState.CANCELLED, scene.progress)
+            elif not after.terminal:
+                assert after.progress >= MARKS[after.stage]
+                assert (after.submitted_at is None) is (after.state is SceneState.QUEUED)
             assert (after.progress == 100) is (after.state is SceneState.SUCCEEDED)
-            assert after.task_id == scene.task_id
             scene = after

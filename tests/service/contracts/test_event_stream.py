@@ -79,7 +79,7 @@ async def test_a_client_that_comes_back_gets_what_it_missed(local: House) -> Non
     await local.finished(job_id)
     first = [event for event in await whole(local, job_id) if event.kind == "scene"]
     half = first[len(first) // 2]
-    again = [event for event in await whole(local, job_id, **{"Last-Event-ID": str(half.id)})]
+    again = await whole(local, job_id, **{"Last-Event-ID": str(half.id)})
     assert [event.id for event in again if event.kind == "scene"] == [
         event.id for event in first if event.id and half.id and event.id > half.id
     ]

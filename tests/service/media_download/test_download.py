@@ -89,6 +89,7 @@ async def server() -> AsyncIterator[Server]:
 
 async def _open(scratch: Path, **changes: Any) -> Downloader:
     values: dict[str, Any] = {
+        "parallel": 1,
         "give_up_seconds": 0,
         "attempts": 1,
         "pause_seconds": 0.01,

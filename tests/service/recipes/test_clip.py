@@ -131,23 +131,6 @@ async def test_an_unheard_of_refusal_ends_after_asking(paid: House, wire: Runwar
     assert charged(wire) == 0
 
 
-async def test_a_task_without_verdict_ends_at_the_deadline(wire: RunwareServer, tmp_path: Path) -> None:
-    wire.script("under test", Script(never=True))
-    async with open_house(settings_for(tmp_path, runware_layer(wire, deadline_seconds=1))) as house:
-        scene = await hook_of(house)
-    assert (scene["status"], scene["error_code"], scene["retryable"]) == ("failed", "timeout", True)
-
-
-async def test_a_task_that_the_provider_loses_ends_too(paid: House, wire: RunwareServer) -> None:
-    wire.script("under test", Script(hold=True))
-    job_id = await paid.generate(await paid.session({"hook": "the hook under test"}))
-    await wire.wait_for_charges(4)
-    wire.forget("under test")
-    job = await paid.finished(job_id)
-    assert (job["scenes"][0]["error_code"], job["overall_status"]) == ("notFound", "partial")
-    assert charged(wire) == 1
-
-
 async def test_progress_follows_the_provider_between_the_marks(paid: House, wire: RunwareServer) -> None:
     wire.script("under test", Script(hold=True, progress=True))
     job_id = await paid.generate(await paid.session({"hook": "the hook under test"}))
@@ -258,10 +241,13 @@ async def test_a_provider_that_is_silent_about_a_task_is_sent_it_again(film: byt
         assert len(wire.charges) == 4
 
 
-async def test_a_status_that_nobody_knows_ends_at_the_deadline(wire: RunwareServer, tmp_path: Path) -> None:
+async def test_a_status_that_nobody_knows_is_an_error_after_its_deadlines(
+    wire: RunwareServer, tmp_path: Path
+) -> None:
     wire.script("under test", Script(never=True, running_status="meditating"))
-    async with open_house(settings_for(tmp_path, runware_layer(wire, deadline_seconds=0.5))) as house:
-        assert (await hook_of(house))["error_code"] == "timeout"
+    soon = {"deadline_seconds": 0.1, "reconcile_pause_seconds": 0.02, "reconcile_hours": 0.5 / 3600}
+    async with open_house(settings_for(tmp_path, runware_layer(wire, **soon))) as house:
+        assert (await hook_of(house))["error_code"] == "noVerdict"
 
 
 async def test_what_a_client_brings_is_filmed_whatever_was_edited_since(

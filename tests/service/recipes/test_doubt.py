@@ -44,7 +44,8 @@ async def until(house: House, job_id: str, reached: Callable[[Scene], bool]) -> 
 async def kinds(house: House, job_id: str) -> list[EventKind]:
     """What happened to the hook scene."""
     scene = (await house.service.studio.job(job_id)).snapshot.scenes[0]
-    return [event.kind for event in await house.service.studio.events(job_id, 0) if event.scene_id == scene.id]
+    events = await house.service.studio.events(job_id, 0)
+    return [event.kind for event in events if event.scene_id == scene.id]
 
 
 def charged(wire: RunwareServer) -> int:
@@ -227,9 +228,7 @@ async def test_a_verdict_that_allows_it_is_followed_by_another_task_under_a_new_
         job = await house.finished(job_id)
         assert (job["overall_status"], job["scenes"][0]["tries"]) == ("completed", 2)
         events = [
-            event
-            for event in await house.service.studio.events(job_id, 0)
-            if event.kind is EventKind.RETRIED
+            event for event in await house.service.studio.events(job_id, 0) if event.kind is EventKind.RETRIED
         ]
         submits = [it["taskUUID"] for it in wire.submits if PROMPT in it["positivePrompt"]]
         assert len(set(submits)) == 2
@@ -268,6 +267,7 @@ async def test_progress_never_falls_over_a_retry(tmp_path: Path, wire: RunwareSe
         shown.append(scene.progress)
         scene = await until(house, job_id, lambda scene: scene.state is SceneState.RUNNING)
         shown.append(scene.progress)
+        await wire.wait_for_charges(5)
         wire.release(PROMPT)
         await house.finished(job_id)
     assert min(shown) >= 50
@@ -342,7 +342,8 @@ async def test_only_the_provider_can_call(tmp_path: Path, wire: RunwareServer) -
         assert url.startswith("https://videos.example.com/callbacks/")
         path = url.removeprefix("https://videos.example.com")
         other = path.replace(wire.charges[0].task_uuid, wire.charges[1].task_uuid)
-        asked = [(await house.post(it, {"videoURL": "http://evil"})).status for it in (path, path, other, path[:-1])]
+        forged = {"videoURL": "http://evil"}
+        asked = [(await house.post(it, forged)).status for it in (path, path, other, path[:-1])]
         assert asked == [204, 204, 404, 404]
         assert (await house.post(path.partition("?")[0], {})).status == 404
         assert (await house.status(job_id))["overall_status"] == "completed"
