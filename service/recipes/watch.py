@@ -95,7 +95,7 @@ class Watch:
     def seconds_between(self, elapsed: float, estimate: Estimate | None) -> float:
         """The pause that suits a task submitted ``elapsed`` seconds ago."""
         stretch = _WITH_WEBHOOKS if self._callbacks else 1.0
-        usual = self._provider.poll_seconds * stretch
+        usual = max(self._provider.poll_seconds * stretch, self._crowd)
         if estimate is None:
             return usual
         early = min(_EARLY * estimate.low - elapsed, _LONGEST_EARLY)

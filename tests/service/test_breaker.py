@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -206,7 +207,8 @@ async def test_a_trial_that_does_not_reach_the_model_leaves_its_circuit_open(clo
     calls = await _calls(breaker, 3)
     await clock.forward(10)
     await next(call for call in calls if call.inside).ends(Refused("no connection"))
-    assert breaker.trouble == "Acme refuses work (too many); next try now"
+    assert breaker.trouble is not None
+    assert breaker.trouble.startswith("Acme refuses work (too many)")
     assert sum(call.inside for call in calls) == 2, "another one tries at once"
 
 
@@ -347,11 +349,11 @@ async def test_trouble_says_who_why_and_when(clock: _Clock) -> None:
     breaker = _breaker(pause=10)
     assert not _is_open(breaker)
     await _opened(breaker, Refused("no connection"))
-    assert breaker.trouble == "Acme refuses work (no connection); next try in 10 s"
-    await clock.forward(9.5)
-    assert breaker.trouble == "Acme refuses work (no connection); next try in 1 s"
-    await clock.forward(0.5)
-    assert breaker.trouble == "Acme refuses work (no connection); next try now"
+    assert breaker.trouble is not None
+    assert re.fullmatch(
+        r"Acme refuses work \(no connection\); next try at \d\d:\d\d:\d\d UTC", breaker.trouble
+    )
+    await clock.forward(10)
     await (await _call(breaker)).ends()
     assert not _is_open(breaker)
 
@@ -359,4 +361,5 @@ async def test_trouble_says_who_why_and_when(clock: _Clock) -> None:
 async def test_a_reason_of_any_length_stays_readable(clock: _Clock) -> None:
     breaker = _breaker()
     await _opened(breaker, Refused("x" * 10_000))
-    assert breaker.trouble == f"Acme refuses work ({'x' * 200}); next try in 10 s"
+    assert breaker.trouble is not None
+    assert breaker.trouble.startswith(f"Acme refuses work ({'x' * 200}); next try at ")

@@ -110,6 +110,8 @@ async def test_a_scene_comes_back_as_it_was(database: Database) -> None:
 
     verbs: tuple[Callable[[Scene], Transition], ...] = (
         lambda it: lifecycle.start(it, after(1)),
+        lambda it: lifecycle.put_back(it, after(1)),
+        lambda it: lifecycle.start(it, after(2)),
         lambda it: lifecycle.sent(it, after(3)),
         lambda it: lifecycle.tick(it, 45, after(4)),
         lambda it: lifecycle.reconcile(it, after(5)),

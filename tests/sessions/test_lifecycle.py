@@ -64,6 +64,7 @@ VERBS: Mapping[str, Callable[[Scene], Transition]] = {
     "fail": lambda scene: lifecycle.fail(scene, FAILURE, LATER),
     "reconcile": lambda scene: lifecycle.reconcile(scene, LATER),
     "retry": lambda scene: lifecycle.retry(scene, FAILURE, f"{scene.task_id}+", LATER),
+    "put_back": lambda scene: lifecycle.put_back(scene, LATER),
     "cancel": lambda scene: lifecycle.cancel(scene, LATER),
 }
 
@@ -89,6 +90,7 @@ RUNNING_MOVES: Mapping[str, tuple[Stage | None, ...]] = {
     "fail": (_C, _S, _G, _D),
     "reconcile": (_C, _S, _G, _D),
     "retry": (Stage.WAITING, Stage.WAITING, None, None),
+    "put_back": (Stage.WAITING, None, None, None),
     "cancel": (_C, _S, _G, _D),
 }
 
@@ -99,6 +101,7 @@ LEADS_TO = {
     "fail": SceneState.FAILED,
     "reconcile": SceneState.RECONCILING,
     "retry": SceneState.QUEUED,
+    "put_back": SceneState.QUEUED,
     "cancel": SceneState.CANCELLED,
 }
 
@@ -125,7 +128,7 @@ def test_every_verb_leads_from_every_stage_where_the_table_says(verb: str, colum
     target = RUNNING_MOVES[verb][column]
     before = _running(stage)
     if target is None:
-        with pytest.raises(IllegalTransition, match="cannot go back|has its video"):
+        with pytest.raises(IllegalTransition, match=r"cannot go back|has its video|running at"):
             VERBS[verb](before)
         return
     change = VERBS[verb](before)
@@ -219,6 +222,22 @@ def test_what_waits_or_has_been_cancelled_is_not_retried() -> None:
     for scene in (QUEUED, _owed(Stage.SENT)):
         with pytest.raises(IllegalTransition, match=scene.state.value):
             VERBS["retry"](scene)
+
+
+def test_what_the_provider_has_not_taken_waits_again_for_the_same_task() -> None:
+    before = _running(Stage.CREATED)
+    change = lifecycle.put_back(before, LATER)
+    assert change.event is None
+    assert change.after == replace(
+        before, state=SceneState.QUEUED, stage=Stage.WAITING, submitted_at=None, updated_at=LATER
+    )
+    assert lifecycle.cancel(change.after, LATER).after.owed is False
+
+
+@pytest.mark.parametrize("scene", [QUEUED, _owed(_C), lifecycle.reconcile(_running(_C), NOW).after])
+def test_only_a_running_scene_is_put_back(scene: Scene) -> None:
+    with pytest.raises(IllegalTransition, match=scene.state.value):
+        VERBS["put_back"](scene)
 
 
 # ---------------------------------------------------------------------- no verdict in time
@@ -390,7 +409,7 @@ def test_only_a_success_carries_a_take() -> None:
 
 
 def _random_verb(dice: random.Random) -> Callable[[Scene], Transition]:
-    name = dice.choices(list(VERBS), weights=[2, 3, 6, 1, 1, 1, 1, 1, 1, 1])[0]
+    name = dice.choices(list(VERBS), weights=[2, 3, 6, 1, 1, 1, 1, 1, 1, 1, 1])[0]
     if name == "tick":
         percent = dice.randint(-50, 150)
         return lambda scene: lifecycle.tick(scene, percent, LATER)
@@ -413,7 +432,7 @@ def test_no_walk_ever_goes_back(seed: int) -> None:
             assert after.attempt >= scene.attempt
             retried = after.tries > scene.tries
             assert retried is (after.task_id != scene.task_id)
-            assert retried or ORDER.index(after.stage) >= ORDER.index(scene.stage)
+            assert after.state is SceneState.QUEUED or ORDER.index(after.stage) >= ORDER.index(scene.stage)
             if scene.terminal:
                 assert (after.state, after.progress) == (SceneState.CANCELLED, scene.progress)
             elif not after.terminal:

@@ -41,6 +41,15 @@ async def test_an_answer_takes_the_place_of_the_request(database: Database) -> N
     assert counts(database)["requests"] == 1
 
 
+async def test_what_a_request_led_to_is_kept_when_its_answer_does_not_say(database: Database) -> None:
+    await database.remember_request(_request("job", joined=True))
+    await database.remember_request(_request(status=202))
+    assert await database.request("ann", "k") == _request("job", joined=True, status=202)
+    later = _request(created_at=NOW + BLINK)
+    await database.remember_request(later)
+    assert await database.request("ann", "k") == later, "another request under the same key"
+
+
 async def test_a_job_and_its_request_are_put_on_record_together(database: Database) -> None:
     session = a_session()
     await database.create_session(session)
