@@ -203,7 +203,7 @@ def test_a_bad_value_is_one_line_that_starts_with_its_place(arguments: Mapping[s
 def test_a_model_that_lacks_something_is_told_all_that_it_lacks() -> None:
     lines = _problems(models={"a:b@1": {"provider": "local"}})
     lacking = {line.partition(": Field required")[0].removeprefix("models.a:b@1.") for line in lines}
-    optional = {"provider", "image_sets_size", "settings"}
+    optional = {"provider", "image_sets_size", "slots", "settings"}
     assert lacking == set(ModelSettings.model_fields) - optional
 
 

@@ -145,9 +145,9 @@ class History:
         self.snapshots: list[JobSnapshot] = []
         put = house.service.live._put
 
-        def recording(snapshot: JobSnapshot) -> Any:
+        def recording(snapshot: JobSnapshot, *notes: Any) -> Any:
             self.snapshots.append(snapshot)
-            return put(snapshot)
+            return put(snapshot, *notes)
 
         monkeypatch.setattr(house.service.live, "_put", recording)
 

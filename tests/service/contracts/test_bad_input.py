@@ -15,6 +15,7 @@ import pytest
 from service.studio import Studio
 from sessions.database import Database
 from sessions.store import StoreUnavailable
+from sessions.transactions import TransactionThreads
 from tests.house import Answer, House, open_house, settings_for
 from tests.service.contracts.kit import connect, detail, fields, problem, raw, tells_nothing
 from tests.wire.runware_server import RunwareServer
@@ -728,8 +729,7 @@ async def test_a_store_that_is_away(local: House, verb: str, monkeypatch: pytest
     def away(*_: Any, **__: Any) -> None:
         raise StoreUnavailable("unable to open /var/lib/secret.db")
 
-    monkeypatch.setattr(Database, "_read", away)
-    monkeypatch.setattr(Database, "_write", away)
+    monkeypatch.setattr(TransactionThreads, "run", away)
     answer = await _ask(local, verb, session)
     error = problem(answer, 503)
     assert b"secret" not in answer.body
@@ -758,7 +758,9 @@ async def test_a_database_that_others_keep_locked(
 ) -> None:
     """Nothing is charged for what cannot be put on record."""
     session = await paid.session()
-    monkeypatch.setattr(Database, "_write", _locked)
+    store = paid.service.studio._store
+    assert isinstance(store, Database)
+    monkeypatch.setattr(store._writes, "run", _locked)
     problem(await paid.post("/api/videos/generate-scenes", {"session_id": session}), 503)
     problem(await paid.post("/api/videos/regenerate-scene", {"session_id": session, "scenario": "hook"}), 503)
     assert wire.submits == []
