@@ -7,6 +7,7 @@ Nothing here loads libav, numpy or Pillow.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +29,7 @@ _EXTRA = {"av": "av", "numpy": "numpy", "PIL": "pillow"}
 _TOGETHER = 64
 
 
+@functools.cache
 def media_missing() -> str | None:
     """What is missing for media work and what to do about it; None if it is all there."""
     missing = [package for module, package in _EXTRA.items() if find_spec(module) is None]

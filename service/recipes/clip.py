@@ -355,6 +355,7 @@ class ClipRecipe:
                     raise _undelivered(error) from error
                 self._say_again(track, error)
             except DownloadError as error:
+                self._outputs.restore()
                 moved = await self._new_location(track.scene, location)
                 if moved is None and (not error.retryable or time.monotonic() >= give_up):
                     raise _undelivered(error) from error

@@ -63,10 +63,13 @@ class Outputs:
         return f"{session_id}_{scenario}_{secrets.token_hex(6)}.mp4"
 
     def part(self, name: str) -> Path:
-        """Where the file ``name`` is gathered before it is whole. Raises ``DownloadError``."""
-        with _storing():
-            self.folder.mkdir(parents=True, exist_ok=True)  # a vanished folder comes back
+        """Where the file ``name`` is gathered before it is whole."""
         return self.folder / f"{name}{_PART}"
+
+    def restore(self) -> None:
+        """Bring the folder back if it has vanished and nothing is in its way."""
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def discard(self, name: str) -> None:
         """Remove what was gathered for ``name``."""

@@ -537,7 +537,8 @@ async def test_missing_packages(
     present: set[str], sentence: str | None, media: MediaWorkers, movie: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "find_spec", lambda name: name if name in present else None)
-    assert media_missing() == sentence
+    monkeypatch.setattr(workers, "media_missing", media_missing.__wrapped__)  # which is looked up only once
+    assert workers.media_missing() == sentence
     if sentence:
         error = await failure(media.probe(movie))
         assert sentence in error.message

@@ -64,10 +64,18 @@ async def test_what_was_not_gathered_is_not_published(outputs: Outputs) -> None:
 async def test_a_vanished_folder_comes_back(outputs: Outputs) -> None:
     outputs.folder.rmdir()
     assert not outputs.writable()
+    outputs.restore()
     outputs.part("a.mp4").write_bytes(b"film")
     await outputs.publish("a.mp4")
     assert outputs.has("a.mp4")
     assert outputs.writable()
+
+
+def test_what_stands_in_the_folders_place_stays(outputs: Outputs) -> None:
+    outputs.folder.rmdir()
+    outputs.folder.write_text("in the way")
+    outputs.restore()
+    assert outputs.folder.read_text() == "in the way"
 
 
 def test_opening_sweeps_what_was_left_unfinished_and_nothing_else(outputs: Outputs) -> None:
