@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import statistics
 import sys
 import tempfile
@@ -99,24 +100,32 @@ class Wire(RunwareProcess):
         return Usage(self._process.pid)
 
 
-def service_process(folder: Path, wire: RunwareProcess) -> Process:
+def service_process(folder: Path, wire: RunwareProcess, *, called_back: bool = False) -> Process:
     """``scenewright serve``, all settings at their defaults, against ``wire``."""
-    arguments = ("serve", "--config", str(service_config(folder, wire)))
+    arguments = ("serve", "--config", str(service_config(folder, wire, called_back=called_back)))
     return Process("service", *arguments, log=folder / "service.log")
 
 
-def service_config(folder: Path, wire: RunwareProcess) -> Path:
-    """A file with nothing in it but where things are."""
+def service_config(folder: Path, wire: RunwareProcess, *, called_back: bool = False) -> Path:
+    """A file with nothing in it but where things are; ``called_back``: the provider knows the address."""
     config = folder / "bench.toml"
+    port = _free_port() if called_back else 0
+    public_url = f"http://127.0.0.1:{port}" if called_back else ""
     config.write_text(
         f'provider = "runware"\n'
-        f"[server]\nport = 0\n"
+        f'[server]\nport = {port}\npublic_url = "{public_url}"\n'
         f'[database]\nurl = "sqlite:///{folder / "bench.db"}"\n'
         f'[outputs]\ndir = "{folder / "outputs"}"\n'
         f'[runware]\nws_url = "{wire.ws_url}"\nhttp_url = "{wire.http_url}"\n',
         encoding="utf-8",
     )
     return config
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Client:

@@ -157,6 +157,16 @@ async def alone(client: Client, wire: RunwareProcess) -> tuple[list[Run], list[f
     return runs, walls
 
 
+async def called_back(client: Client, wire: RunwareProcess) -> list[Run]:
+    """Jobs one after another, with the provider calling when a task has ended."""
+    runs = []
+    for number in range(ALONE_JOBS):
+        seconds, tag = provider_seconds(number, ALONE_JOBS), f"called-{number}"
+        await _script(wire, tag, seconds)
+        runs.append(await watch(client, tag, await client.session(tag), seconds, pause=_ALONE_PAUSE))
+    return runs
+
+
 async def crowd(client: Client, wire: RunwareProcess) -> list[Run]:
     """Jobs at once."""
     ready = []
@@ -266,6 +276,12 @@ async def bench(folder: Path) -> None:
                 submits = await first_half(client, provider, wire)
             one_by_one, sdk = await alone(client, wire)
             at_once = await crowd(client, wire)
+        (folder / "called").mkdir()
+        async with (
+            service_process(folder / "called", wire, called_back=True) as service,
+            aiohttp.ClientSession(base_url=service.address) as http,
+        ):
+            called = await called_back(Client(http), wire)
         arrived = arrivals(wire)
     head = ("POST generate-scenes until", "median ms", "p95 ms", "adapter alone ms", "ratio")
     table(f"{SUBMITTED_JOBS} jobs, each beside four submissions by the adapter alone", head, submits)
@@ -281,6 +297,7 @@ async def bench(folder: Path) -> None:
     lags = [
         *lag_rows("one job at a time", one_by_one, arrived, pause),
         *lag_rows(f"{CROWD_JOBS} jobs at once", at_once, arrived, pause),
+        *lag_rows("one job at a time, with webhooks", called, arrived, pause),
     ]
     head = ("before and after the provider", "scenes", "median ms", "p95 ms", f"median / {pause:g} s")
     table(f"The service asks the provider every {pause:g} s", head, lags)

@@ -8,6 +8,7 @@ closes the circuit, or opens it again for twice as long.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import structlog
+
+from sessions.store import StoreUnavailable, Superseded
 
 _log = structlog.get_logger(__name__)
 
@@ -68,6 +71,8 @@ class Breaker:
         openings = self._openings
         try:
             yield
+        except (StoreUnavailable, Superseded):
+            raise  # troubles of ours: nothing was asked of the part
         except Exception as error:
             self._heard(error, openings)
             raise
@@ -78,20 +83,29 @@ class Breaker:
                 self._trying = False
                 self._ring()
 
-    async def _admitted(self) -> bool:
-        """Whether the call that may now be made is the one that tries."""
-        while self._open_until is not None:
-            left = self._open_until - time.monotonic()
-            if left <= 0 and not self._trying:
-                self._trying = True
-                return True
-            changed = self._changed
-            try:
+    @property
+    def is_passable(self) -> bool:
+        """Whether a call that is made now would not have to wait."""
+        return self._open_until is None or (self._left <= 0 and not self._trying)
+
+    async def passable(self) -> None:
+        """Wait until a call may be made."""
+        while not self.is_passable:
+            changed, left = self._changed, self._left
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left if left > 0 else None):
                     await changed.wait()
-            except TimeoutError:
-                continue
-        return False
+
+    @property
+    def _left(self) -> float:
+        """Seconds until somebody may try."""
+        return 0.0 if self._open_until is None else self._open_until - time.monotonic()
+
+    async def _admitted(self) -> bool:
+        """Whether the call that may now be made is the one that tries."""
+        await self.passable()
+        self._trying = self._trying or self._open_until is not None
+        return self._open_until is not None
 
     def _heard(self, error: Exception | None, openings: int) -> None:
         """Learn from a call that was let in after so many openings."""

@@ -85,6 +85,8 @@ class Live:
         known = self.get(scene.job_id)
         if known is None:
             return  # closed long ago: only the store has it
+        if scene in known.snapshot.scenes and job in (None, known.snapshot.job):
+            return  # no news, and what the scene waits for is still true
         scenes = tuple(scene if other.id == scene.id else other for other in known.snapshot.scenes)
         # A closed job stays closed, in whatever order news of it arrive.
         job = known.snapshot.job if job is None or known.snapshot.job.closed else job

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import sys
 from contextvars import ContextVar
+from typing import TextIO, cast
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -46,7 +49,7 @@ def configure_logging(settings: LogSettings) -> None:
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # Past the standard library: its records and formatters cost more than the rest of a line.
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -60,6 +63,19 @@ def configure_logging(settings: LogSettings) -> None:
     root.setLevel(level)
     for chatty in ("aiohttp.access", "alembic", "websockets", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class _StandardError(io.TextIOBase):
+    """``sys.stderr``, whatever it is at the moment. A log that cannot be written stops no work."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def _add_request(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 import structlog
@@ -17,7 +17,7 @@ from sessions import lifecycle
 from sessions.clock import Clock
 from sessions.errors import ProviderError, SceneError
 from sessions.lifecycle import Transition
-from sessions.model import Job, Scene, SceneFailure, Stage
+from sessions.model import Job, JobSnapshot, Scene, SceneFailure, Stage
 from sessions.progress import reached
 from sessions.store import Store, StoreUnavailable, Superseded
 
@@ -38,11 +38,19 @@ class Recipe(Protocol):
 class _Track:
     """Writes a scene's transitions: on disk, then visible, then in the log."""
 
-    def __init__(self, scene: Scene, job: Job, store: Store, live: Live) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        job: Job,
+        store: Store,
+        live: Live,
+        read: Callable[[str], Awaitable[JobSnapshot | None]],
+    ) -> None:
         self.scene = scene
         self.lane = job.lane
         self._store = store
         self._live = live
+        self._read = read
 
     async def write(self, transition: Transition) -> None:
         job = await self._store.apply(transition)
@@ -57,7 +65,7 @@ class _Track:
 
     async def reload(self) -> None:
         """Take up the scene as the store has it, and show that."""
-        snapshot = await self._store.job(self.scene.job_id)
+        snapshot = await self._read(self.scene.job_id)
         assert snapshot is not None, "jobs are never deleted while they run"
         self.scene = next(scene for scene in snapshot.scenes if scene.id == self.scene.id)
         # Only this one: the others may have moved on since the store was read.
@@ -76,6 +84,7 @@ class Runner:
         self._retries = retries
         self._now = now
         self._at_work: dict[str, asyncio.Task[bool]] = {}  # scene -> its recipe
+        self._reconsidered = 0
         #: scenes that wait for another configuration
         self.parked: set[str] = set()
 
@@ -84,7 +93,7 @@ class Runner:
 
         Scenes run side by side, and the end of one is no concern of the others.
         """
-        snapshot = await self._store.job(job_id)
+        snapshot = await self._read(job_id)
         if snapshot is None:
             return
         self._live.correct(snapshot)
@@ -98,16 +107,26 @@ class Runner:
 
     def reconsider(self, scene_ids: Collection[str]) -> None:
         """The scenes' rows have been changed from outside: let go of them and read them again."""
+        self._reconsidered += 1
         for scene_id in scene_ids:
+            self.parked.discard(scene_id)
             if scene_id in self._at_work:
                 self._at_work[scene_id].cancel()
+
+    async def _read(self, job_id: str) -> JobSnapshot | None:
+        """The job as stored; read again if anything was changed from outside meanwhile."""
+        while True:
+            reconsidered = self._reconsidered
+            snapshot = await self._store.job(job_id)
+            if reconsidered == self._reconsidered:
+                return snapshot
 
     async def _settle(self, scene: Scene, job: Job) -> None:
         """Make the scene, however often its state cannot be written in between."""
         with structlog.contextvars.bound_contextvars(
             job=scene.job_id, scene=scene.id, scenario=scene.scenario.value
         ):
-            track = _Track(scene, job, self._store, self._live)
+            track = _Track(scene, job, self._store, self._live, self._read)
             pause = _FIRST_PAUSE
             while not track.scene.settled:
                 try:

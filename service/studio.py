@@ -279,14 +279,17 @@ class Studio:
             if scene.id in ending:
                 self._live.show(scene, after.job)
         self._executor.reconsider(ending)
+        if not any(scene.id in ending and scene.state is SceneState.CANCELLED for scene in after.scenes):
+            raise Conflict("There is nothing to cancel: it has just ended", details={"job_id": job_id})
         _log.info("job.cancelled", job=job_id, scenes=len(ending))
         return after
 
     async def resume(self, job_id: str, request: KeyedRequest | None = None) -> Ticket:
         """Make what a partial, failed or cancelled job is missing, as a new job.
 
-        A video that was made but could not be fetched is fetched again, not made again. Raises
-        ``Conflict`` if nothing is missing; answers the job itself while it is under way.
+        A video that was made but could not be fetched is fetched again, not made again; one that
+        the provider still owes is waited for. Raises ``Conflict`` if nothing else is missing; answers
+        the job itself while it is under way.
         """
         if request and request.subject:
             return await self._repeated(request)
@@ -302,12 +305,20 @@ class Studio:
         ]
         if not missing:
             raise Conflict("Nothing is missing from this job", details={"job_id": job_id})
+        wanted = [scene for scene in missing if not scene.owed]
+        if not wanted:
+            names = [scene.scenario.value for scene in missing]
+            raise Conflict(
+                f"Cancelled, but on its way and billed: {', '.join(names)}; wait until its video comes or is "
+                "given up, or regenerate the scene, which orders and bills another one",
+                details={"job_id": job_id, "scenarios": names},
+            )
         return await self.film(
             session,
-            [scene.scenario for scene in missing],
+            [scene.scenario for scene in wanted],
             lane=snapshot.job.lane,
             request=request,
-            undelivered=[scene for scene in missing if scene.result and scene.state is SceneState.FAILED],
+            undelivered=[scene for scene in wanted if _is_at_provider(scene)],
         )
 
     def live_job(self, job_id: str) -> LiveJob | None:
@@ -452,6 +463,11 @@ def _id_of(descriptions: Sequence[SceneDescription]) -> str:
     """A UUID that follows from the content."""
     content = repr(sorted(descriptions, key=lambda item: item.scenario))
     return str(uuid.UUID(bytes=hashlib.sha256(content.encode()).digest()[:16], version=4))
+
+
+def _is_at_provider(scene: Scene) -> bool:
+    """Whether the scene's video was made and can be had still; local ones are not kept for later."""
+    return scene.result is not None and scene.result.startswith(("http://", "https://"))
 
 
 def _made_before(scene: Scene, paid: Scene | None) -> Scene:

@@ -30,15 +30,19 @@ class Transition:
 
 
 def start(scene: Scene, now: datetime) -> Transition:
-    """A runner takes the scene, and from now on its task may be at the provider."""
+    """A runner takes the scene, and from now on its task may be at the provider.
+
+    One that has its result already, from an earlier job, sends no task.
+    """
     queued = scene.state is SceneState.QUEUED
+    leaves = scene.submitted_at is not None or scene.result is None
     after = _moved(
         scene,
         now,
         state=SceneState.RUNNING if queued else scene.state,
         stage=Stage.CREATED if scene.stage is Stage.WAITING else scene.stage,
         attempt=scene.attempt + 1,
-        submitted_at=scene.submitted_at or now,
+        submitted_at=(scene.submitted_at or now) if leaves else None,
     )
     return _transition(scene, after, EventKind.STARTED, attempt=after.attempt, resumed_at=after.stage.value)
 
@@ -144,7 +148,7 @@ def cancel(scene: Scene, now: datetime) -> Transition:
     """Nobody waits for the scene any longer. What the provider has been given, it goes on with, and bills."""
     if scene.terminal:
         raise IllegalTransition(f"scene {scene.id} is {scene.state}")
-    owed = scene.submitted_at is not None
+    owed = scene.submitted_at is not None or scene.result is not None
     after = replace(scene, state=SceneState.CANCELLED, owed=owed, attempt=scene.attempt + 1, updated_at=now)
     return _transition(scene, after, EventKind.CANCELLED, owed=owed)
 

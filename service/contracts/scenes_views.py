@@ -16,6 +16,7 @@ from sessions.model import (
     SceneDescription,
     SceneState,
     Session,
+    Stage,
     Take,
 )
 from sessions.rollup import job_progress
@@ -77,7 +78,7 @@ def _scene(scene: Scene, note: str | None, outlook: SceneOutlook) -> dict[str, A
         "video_url": video_url(scene.file) if done else None,
         **scene_problem(scene),
         "stage": "reconciling" if scene.state is SceneState.RECONCILING else scene.stage.value,
-        "note": note or _NOTES.get(scene.state) or (_OWED if scene.owed else None),
+        "note": note or _NOTES.get(scene.state) or _after_cancel(scene),
         "queue_position": outlook.queue_position,
         "eta": _eta(outlook.eta),
         "tries": scene.tries,
@@ -97,6 +98,14 @@ _OWED = (
     "Cancelled after it had been sent: the provider goes on with it and bills it; its video is kept as a "
     "take if it comes"
 )
+_KEPT = "Cancelled after it had been sent; its video came, and is kept as a take of the session"
+
+
+def _after_cancel(scene: Scene) -> str | None:
+    """What became of a scene that was cancelled too late."""
+    if scene.owed:
+        return _OWED
+    return _KEPT if scene.state is SceneState.CANCELLED and scene.stage is Stage.COMPLETE else None
 
 
 def _eta(found: Range | None) -> dict[str, str] | None:

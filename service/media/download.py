@@ -11,6 +11,7 @@ from typing import Any
 
 import aiofiles.threadpool
 import aiohttp
+from aiofiles.threadpool.binary import AsyncFileIO
 from yarl import URL
 
 from service.settings import DownloadsSettings
@@ -39,7 +40,12 @@ class Downloader:
             total=None, connect=self._settings.stall_seconds, sock_read=self._settings.stall_seconds
         )
         # Identity only: the length that the server announces must be the length of the file.
-        self._session = aiohttp.ClientSession(timeout=timeout, headers={"Accept-Encoding": "identity"})
+        # No limit but ``parallel``: whoever waited for a connection would count as stalled.
+        self._session = aiohttp.ClientSession(
+            timeout=timeout,
+            headers={"Accept-Encoding": "identity"},
+            connector=aiohttp.TCPConnector(limit=0),
+        )
 
     async def close(self) -> None:
         if self._session:
@@ -105,17 +111,24 @@ class Downloader:
                     raise DownloadError("The download is too slow to ever end")
                 buffer += chunk
                 if len(buffer) >= _BUFFER:
-                    await _to_its_end(file.write(buffer))
+                    await _write(file, buffer)
                     buffer = bytearray()
-            await _to_its_end(file.write(buffer))
+            await _write(file, buffer)
         return size
 
 
-async def _to_its_end(writing: Coroutine[Any, Any, Any]) -> None:
+async def _write(file: AsyncFileIO, data: bytearray) -> None:
+    """All of it: a disk that fills up takes a part, and refuses only what comes next."""
+    left = memoryview(data)
+    while left:
+        left = left[await _to_its_end(file.write(left)) :]
+
+
+async def _to_its_end(writing: Coroutine[Any, Any, int]) -> int:
     """Wait for a write in a thread even when cancelled: its file must not be closed under it."""
     task = asyncio.create_task(writing)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
         raise

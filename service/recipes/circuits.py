@@ -26,6 +26,16 @@ class Circuits:
         found = [self._provider.trouble, *(breaker.trouble for breaker in self._models.values())]
         return [trouble for trouble in found if trouble]
 
+    def are_passable(self, model: str) -> bool:
+        """Whether a submission that is made now would not have to wait."""
+        return self._model(model).is_passable and self._provider.is_passable
+
+    async def passable(self, model: str) -> None:
+        """Wait until a submission may be made."""
+        while not self.are_passable(model):
+            await self._model(model).passable()
+            await self._provider.passable()
+
     @asynccontextmanager
     async def call(self, model: str) -> AsyncIterator[None]:
         """Wait until a submission may be made, and learn from how it goes."""

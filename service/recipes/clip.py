@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
+from service.breaker import Refused
 from service.estimates import Estimates, generation_of
 from service.limits import Slots
 from service.media.download import Downloader
@@ -47,6 +48,8 @@ from sessions.lifecycle import Transition
 from sessions.model import Lane, Scene, SceneState, Stage, Take
 from sessions.progress import reached, while_generating
 
+_T = TypeVar("_T")
+
 _log = structlog.get_logger(__name__)
 
 #: how often an accepted task may be called unknown in a row before it counts as lost; the pauses grow
@@ -55,11 +58,14 @@ _UNKNOWN_LIMIT = 8
 #: how often a provider that can be reached may leave the question unanswered whether it knows a task
 _SILENCE_LIMIT = 3
 
-#: how often a task may stay unknown after a submission of unclear outcome before that is a refusal
+#: how often a task may surely be unknown after a submission of unclear outcome before that is a refusal
 _REFUSAL_LIMIT = 8
 
 #: longest pause while the provider is away, busy or unclear, in seconds
 _LONGEST_PAUSE = 30.0
+
+#: longest pause that a provider is granted when it asks for one, in seconds
+_LONGEST_REQUEST = 300.0
 
 #: longest pause between two questions for a task that is being reconciled, in seconds
 _LONGEST_RECONCILE_PAUSE = 600.0
@@ -162,44 +168,70 @@ class ClipRecipe:
         known = await self._is_known(scene)
         if not known and reached(scene, Stage.SENT):
             await self._provider.submit(self._task(scene))  # a provider that forgets when we stop
-        return known
+        return bool(known)
 
     async def _submit(self, track: Track, *, known: bool) -> None:
         """Leave with the scene at "sent": the provider has the task."""
-        unclear = 0
+        refused = 0
+        doubted = track.scene.submitted_at is not None  # an earlier submission may have arrived
         pauses = _pauses(self._provider.poll_seconds)
         while not known and not track.scene.terminal:
-            if trouble := self._circuits.trouble(track.scene.model):
-                track.say(trouble)
+            await self._line_up(track)
             try:
                 async with self._circuits.call(track.scene.model):
                     if track.scene.submitted_at is None:
-                        await self._slots.take(track.scene, track.lane)
                         await track.write(lifecycle.start(track.scene, self._now()))
-                    await self._provider.submit(self._task(track.scene))
+                    await _exchange(self._provider.submit(self._task(track.scene)))
                 known = True
             except NotNow as busy:
                 _log.info("task.not_now", task=track.scene.task_id, reason=str(busy))
-                self._slots.release(track.scene.id)
-                await track.write(lifecycle.put_back(track.scene, self._now()))
+                if not doubted:
+                    self._slots.release(track.scene.id)
+                    await track.write(lifecycle.put_back(track.scene, self._now()))
                 track.say(f"The provider takes no more work at the moment ({busy}); waiting")
-                await asyncio.sleep(next(pauses))
+                await asyncio.sleep(max(next(pauses), min(busy.retry_after or 0.0, _LONGEST_REQUEST)))
             except InDoubt as doubt:
                 _log.warning("task.in_doubt", task=track.scene.task_id, reason=str(doubt))
+                doubted = True
                 track.say(f"The provider's answer is unclear ({doubt}); asking before anything is sent again")
                 await asyncio.sleep(next(pauses))
-                known = await self._is_known(track.scene)
-                unclear += 1
-                if not known and unclear >= _REFUSAL_LIMIT:
+                found = await self._is_known(track.scene)
+                known = bool(found)
+                refused += found is False
+                if refused >= _REFUSAL_LIMIT:
                     raise ProviderError(f"The provider does not accept the task: {doubt}") from doubt
+                if found is None:
+                    self._give_up_some_day(track.scene, unknown=False)
         if not track.scene.terminal:
             await track.write(lifecycle.sent(track.scene, self._now()))
 
-    async def _is_known(self, scene: Scene) -> bool:
+    async def _line_up(self, track: Track) -> None:
+        """Wait until the provider takes work and a slot is free, both at once.
+
+        A scene without a slot waits for the circuits first, so that none is held for nothing, and
+        looks at them again when it has one: in a long queue they may have opened meanwhile.
+        """
+        scene = track.scene
+        told = False
+        while scene.submitted_at is None:
+            if trouble := self._circuits.trouble(scene.model):
+                track.say(trouble)
+                told = True
+            await self._circuits.passable(scene.model)
+            if told:
+                track.say("")
+            await self._slots.take(scene, track.lane)
+            if self._circuits.are_passable(scene.model):
+                return
+            self._slots.release(scene.id)
+        if trouble := self._circuits.trouble(scene.model):
+            track.say(trouble)
+
+    async def _is_known(self, scene: Scene) -> bool | None:
         """Whether the provider has the scene's task; keeps asking while there is doubt.
 
-        One that can be reached and stays silent may mean "unknown": then the same UUID is sent
-        again, and the answer that it is used already says the rest.
+        None for one that can be reached and stays silent, which may mean "unknown": then the same
+        UUID is sent again, and the answer that it is used already says the rest.
         """
         pauses = _pauses(self._provider.poll_seconds)
         silent = 0
@@ -211,7 +243,7 @@ class ClipRecipe:
             except InDoubt as doubt:
                 silent += isinstance(doubt, NoAnswer)
                 if silent >= _SILENCE_LIMIT:
-                    return False
+                    return None
                 await asyncio.sleep(next(pauses))
             else:
                 return True
@@ -230,10 +262,8 @@ class ClipRecipe:
                 status = await self._status(track.scene.task_id)
             except UnknownTask:
                 unknown += 1
-                if unknown >= _UNKNOWN_LIMIT:
-                    raise ProviderError(
-                        "The provider has no record of the task; regenerate the scene", code="notFound"
-                    ) from None
+                if unknown >= _UNKNOWN_LIMIT and not self._was_accepted(track.scene):
+                    raise _not_on_record() from None
                 pause = next(troubled)
             except InDoubt as doubt:
                 _log.info("task.no_answer", task=track.scene.task_id, reason=str(doubt))
@@ -246,11 +276,11 @@ class ClipRecipe:
                     raise status.error
                 unknown, troubled = 0, _pauses(self._provider.poll_seconds)
                 pause = await self._going_on(track, status)
-            if rarely is None and self._is_late(track.scene, waited):
+            if rarely is None and (unknown >= _UNKNOWN_LIMIT or self._is_late(track.scene, waited)):
                 await self._reconcile(track)
                 rarely = _pauses(self._provider.reconcile_pause_seconds, _LONGEST_RECONCILE_PAUSE)
             if rarely is not None:
-                self._give_up_some_day(track.scene)
+                self._give_up_some_day(track.scene, unknown=unknown >= _UNKNOWN_LIMIT)
                 pause = next(rarely)
             await self._watch.pause(watched, pause)
             waited += (time.monotonic() - asked) * counts
@@ -258,10 +288,10 @@ class ClipRecipe:
     async def _status(self, task_id: str) -> TaskStatus:
         """Ask once, and once more in the archive for what the provider does not know at the first."""
         try:
-            return await self._provider.check(task_id)
+            return await _exchange(self._provider.check(task_id))
         except UnknownTask:
             try:
-                return await self._provider.details(task_id)
+                return await _exchange(self._provider.details(task_id))
             except InDoubt:
                 raise UnknownTask(task_id) from None  # the first answer stands
 
@@ -284,10 +314,16 @@ class ClipRecipe:
         if track.scene.state is SceneState.RUNNING:
             await track.write(lifecycle.reconcile(track.scene, self._now()))
 
-    def _give_up_some_day(self, scene: Scene) -> None:
+    def _was_accepted(self, scene: Scene) -> bool:
+        """Whether the provider has said that it has the task, and should know it still."""
+        return self._provider.keeps_tasks and reached(scene, Stage.SENT)
+
+    def _give_up_some_day(self, scene: Scene, *, unknown: bool) -> None:
         assert scene.submitted_at is not None, "nobody waits for what was not sent"
         limit = timedelta(hours=self._provider.reconcile_hours)
         if self._now() - scene.submitted_at >= limit:
+            if unknown:
+                raise _not_on_record()
             raise ProviderError(
                 f"The provider gave no verdict within {self._provider.reconcile_hours:g} hours",
                 code="noVerdict",
@@ -355,9 +391,10 @@ class ClipRecipe:
                     raise _undelivered(error) from error
                 self._say_again(track, error)
             except DownloadError as error:
+                self._outputs.discard(name)  # a full disk needs the room
                 self._outputs.restore()
                 moved = await self._new_location(track.scene, location)
-                if moved is None and (not error.retryable or time.monotonic() >= give_up):
+                if time.monotonic() >= give_up or (moved is None and not error.retryable):
                     raise _undelivered(error) from error
                 location = moved or location
                 self._say_again(track, error)
@@ -420,6 +457,21 @@ class ClipRecipe:
             cost_usd=scene.cost_usd,
             created_at=self._now(),
         )
+
+
+def _not_on_record() -> ProviderError:
+    return ProviderError("The provider has no record of the task; regenerate the scene", code="notFound")
+
+
+async def _exchange(exchange: Awaitable[_T]) -> _T:
+    """One exchange with a provider; whatever breaks in it unforeseen says nothing of the task."""
+    try:
+        return await exchange
+    except (Refused, UnknownTask, SceneError):
+        raise
+    except Exception as error:
+        _log.exception("provider.broke")
+        raise NoAnswer(f"{type(error).__name__} while speaking to it", code="internal") from error
 
 
 def _pauses(first: float, longest: float = _LONGEST_PAUSE) -> Iterator[float]:
