@@ -12,7 +12,9 @@ import structlog
 from aiohttp import web
 from yarl import URL
 
+from service.auth import Identity
 from service.contracts import scenes
+from service.contracts.access import Access, Doorkeeper
 from service.contracts.base import Guard, Route, add_routes
 from service.contracts.callbacks import CallbacksContract
 from service.contracts.files import FilesContract
@@ -140,15 +142,20 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         )
         stack.push_async_callback(studio.close)
         health = _health(database, outputs, provider, circuits, runner)
+        identity = Identity(settings.auth, database, utc_now) if settings.auth.mode == "jwt" else None
+        if identity:
+            stack.push_async_callback(identity.close)
+        access = Access.OPEN if settings.auth.open_scenes else Access.KNOWN
         idempotency = Idempotency(database, utc_now)
         stack.push_async_callback(_ended, asyncio.create_task(idempotency.sweep(), name="forget old keys"))
         app = _application(
             settings.server,
             idempotency,
+            Doorkeeper(identity),
             [
-                *ScenesContract(studio).routes(),
+                *ScenesContract(studio, access).routes(),
                 *CallbacksContract(watch).routes(),
-                *FilesContract(outputs, scenes.CONTRACT).routes(),
+                *FilesContract(outputs, studio, scenes.CONTRACT, access).routes(),
                 *Pages(scenes.CONTRACT).routes(),
                 *health.routes(),
             ],
@@ -250,9 +257,17 @@ def _health(
     )
 
 
-def _application(settings: ServerSettings, idempotency: Idempotency, routes: list[Route]) -> web.Application:
+def _application(
+    settings: ServerSettings, idempotency: Idempotency, doorkeeper: Doorkeeper, routes: list[Route]
+) -> web.Application:
     names = [*settings.names, URL(settings.public_url).host or ""]
-    guard = Guard(routes, fallback=scenes.CONTRACT, names=filter(None, names), idempotency=idempotency)
+    guard = Guard(
+        routes,
+        fallback=scenes.CONTRACT,
+        names=filter(None, names),
+        idempotency=idempotency,
+        doorkeeper=doorkeeper,
+    )
     app = web.Application(middlewares=[guard.middleware], client_max_size=settings.body_limit_kib << 10)
     add_routes(app, routes)
     return app

@@ -1,4 +1,4 @@
-"""The ``scenewright`` command: serve, demo, migrate, doctor.
+"""The ``scenewright`` command: serve, demo, migrate, doctor, keys.
 
 Exit codes: 0 done; 1 it did not work out; 2 the configuration or the call is wrong.
 """
@@ -10,7 +10,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -22,8 +23,12 @@ from service.demo import run_demo
 from service.doctor import examine
 from service.logs import configure_logging
 from service.settings import Settings, load_settings
+from sessions import api_keys
+from sessions.api_keys import ApiKey, Scope
+from sessions.clock import utc_now
 from sessions.database import Database
-from sessions.errors import ConfigError
+from sessions.errors import ConfigError, InvalidInput, NotFound, ScenewrightError
+from sessions.store import StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +38,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+keys = typer.Typer(help="API keys, for batch work and for other services.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file laid over the defaults.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
@@ -69,6 +77,36 @@ def doctor(config: ConfigFile = None, provider: Provider = None) -> None:
     sys.exit(_run(examine(settings)))
 
 
+@keys.command("create")
+def create_key(
+    owner: Annotated[str, typer.Argument(help="The user as whom it acts, as in the claim sub of a token.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it may do; may be given several times.")],
+    label: Annotated[str, typer.Option(help="For people: what it is for.")] = "",
+    config: ConfigFile = None,
+) -> None:
+    """Make a key. It is printed this once: only its hash is kept."""
+    key, text = _run(_create_key(_settings(config, {}), owner, label, scope))
+    typer.echo(text)
+    # Not on stdout: KEY=$(scenewright keys create ...) holds the key alone.
+    typer.echo(f"Key {key.id} acts as {key.owner}. It is shown only this once; keep it safe.", err=True)
+
+
+@keys.command("list")
+def list_keys(config: ConfigFile = None) -> None:
+    """Show which keys there are, oldest first."""
+    for key in _run(_list_keys(_settings(config, {}))):
+        typer.echo(_line(key))
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")],
+    config: ConfigFile = None,
+) -> None:
+    """Revoke a key; a running server follows within seconds."""
+    typer.echo(_line(_run(_revoke_key(_settings(config, {}), key_id))))
+
+
 def main() -> NoReturn:
     """Entry point."""
     app(prog_name="scenewright")
@@ -101,16 +139,18 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
     try:
         return asyncio.run(work)
-    except ConfigError as error:
+    except (ConfigError, InvalidInput) as error:
         _refuse(error)
+    except NotFound as error:
+        _refuse(error, code=1)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _refuse(error: ConfigError) -> NoReturn:
+def _refuse(error: ScenewrightError, *, code: int = 2) -> NoReturn:
     for line in error.message.splitlines():
         typer.echo(f"scenewright: {line}", err=True)
-    sys.exit(2)
+    sys.exit(code)
 
 
 async def _serve(settings: Settings) -> None:
@@ -121,8 +161,9 @@ async def _serve(settings: Settings) -> None:
     async with open_service(settings) as service, listening(service, settings.server) as address:
         provider = settings.active_provider
         note = "free local previews; set RUNWARE_API_KEY for real videos" if provider == "local" else "paid"
-        _log.info("serving", address=address, provider=provider, note=note, access="this machine only")
-        typer.echo(f"Scenewright listens on {address} (this machine only), provider: {provider} ({note})")
+        access = "this machine only" if settings.auth.mode == "off" else "with tokens and API keys"
+        _log.info("serving", address=address, provider=provider, note=note, access=access)
+        typer.echo(f"Scenewright listens on {address} ({access}), provider: {provider} ({note})")
         await stop.wait()
         _log.info("stopping")
     _log.info("stopped")
@@ -137,3 +178,43 @@ async def _migrate(settings: Settings) -> str:
     return f"{database.path}: schema {after}" + (
         " already" if before == after else f", was {before or 'empty'}"
     )
+
+
+@asynccontextmanager
+async def _beside(settings: Settings) -> AsyncIterator[Database]:
+    """The database, whether or not a server is using it."""
+    database = Database(settings.database.url)
+    try:
+        await database.open_beside()
+        yield database
+    except StoreUnavailable as error:
+        raise ConfigError(f"database {database.path} cannot be used: {error}") from error
+    finally:
+        await database.close()
+
+
+async def _create_key(settings: Settings, owner: str, label: str, scopes: list[Scope]) -> tuple[ApiKey, str]:
+    key, text = api_keys.issue(owner, label=label, scopes=scopes, now=utc_now())
+    async with _beside(settings) as database:
+        await database.add_api_key(key)
+    return key, text
+
+
+async def _list_keys(settings: Settings) -> list[ApiKey]:
+    async with _beside(settings) as database:
+        return await database.api_keys()
+
+
+async def _revoke_key(settings: Settings, key_id: str) -> ApiKey:
+    async with _beside(settings) as database:
+        key = await database.revoke_api_key(key_id, utc_now())
+    if key is None:
+        raise NotFound(f"there is no key {key_id!r}; `scenewright keys list` shows those there are")
+    return key
+
+
+def _line(key: ApiKey) -> str:
+    """All that is on record of a key, but its hash."""
+    since = f"{key.created_at:%Y-%m-%d %H:%M}Z"
+    state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}Z" if key.revoked_at else "active"
+    return "  ".join([key.id, since, state, ",".join(sorted(key.scopes)), key.owner, key.label]).rstrip()

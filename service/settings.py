@@ -10,10 +10,12 @@ from __future__ import annotations
 import functools
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -22,6 +24,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -56,6 +59,61 @@ class DatabaseSettings(_Section):
 
 class OutputsSettings(_Section):
     dir: Path
+
+
+#: RFC 7518, 3.2: a key for HS256 is at least as long as the hash
+_SECRET_BYTES = 32
+
+
+class AuthSettings(_Section):
+    mode: Literal["off", "jwt"]
+    jwt_secret: SecretStr | None = None
+    jwks_url: str
+    issuer: str
+    audience: str
+    open_scenes: bool
+    leeway_seconds: Annotated[float, Field(ge=0, le=300)]
+    cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")]
+    roles: tuple[str, ...]
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _is_a_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        """Whoever guesses a short one makes tokens for everybody; a public key is known to everybody."""
+        if secret is not None:
+            value = secret.get_secret_value()
+            if "-----BEGIN" in value:
+                raise ValueError("this is a key file and no shared secret; name the key set in auth.jwks_url")
+            if len(value.encode()) < _SECRET_BYTES:
+                raise ValueError(f"the secret is shorter than {_SECRET_BYTES} bytes")
+        return secret
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _is_fetched_unspoiled(cls, url: str) -> str:
+        """Who can change the keys on their way can be anybody."""
+        if not url:
+            return url
+        try:
+            parts = urlsplit(url)
+            host, plain = parts.hostname or "", parts.scheme == "http"
+            usable = bool(host) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or parts.scheme not in ("http", "https") or re.search(r"[\s@#]", url):
+            raise ValueError("give an address such as https://auth.example.com/.well-known/jwks.json")
+        if plain and not _is_loopback(host):
+            raise ValueError("keys are fetched by https; plain http is for addresses of this machine")
+        return url
+
+    @model_validator(mode="after")
+    def _can_check_tokens(self) -> Self:
+        if self.mode == "jwt" and not (self.jwt_secret or self.jwks_url):
+            raise ValueError(
+                "mode is jwt, but there is nothing to check tokens with; set auth.jwks_url or "
+                "SCENEWRIGHT_AUTH__JWT_SECRET"
+            )
+        return self
 
 
 class LogSettings(_Section):
@@ -175,6 +233,7 @@ class Settings(_Section):
     server: ServerSettings
     database: DatabaseSettings
     outputs: OutputsSettings
+    auth: AuthSettings
     log: LogSettings
     limits: LimitsSettings
     retries: RetriesSettings
@@ -196,14 +255,11 @@ class Settings(_Section):
     @model_validator(mode="after")
     def _keeps_to_this_machine(self) -> Self:
         """Without authentication nobody but this machine may ask."""
-        try:
-            loopback = ipaddress.ip_address(self.server.host).is_loopback
-        except ValueError:
-            loopback = self.server.host == "localhost"
-        if not loopback:
+        if self.auth.mode == "off" and not _is_loopback(self.server.host):
             raise ValueError(
                 f"server.host {self.server.host!r} can be reached from outside, and there is no "
-                "authentication; use 127.0.0.1, behind a proxy that asks who is there"
+                'authentication; set auth.mode to "jwt", or use 127.0.0.1, behind a proxy that asks who '
+                "is there"
             )
         return self
 
@@ -215,6 +271,13 @@ class Settings(_Section):
             if name not in self.models or self.models[name].provider != section:
                 raise ValueError(f"{section}.default_model {name!r} is not a {section} model of [models]")
         return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_settings(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import hashlib
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -38,6 +39,7 @@ from sessions.model import (
 )
 from sessions.readiness import check_described, check_ready
 from sessions.store import DescriptionChanged, RequestKnown, SceneUnderWay, Store, StoreUnavailable
+from sessions.viewer import EVERYTHING, Viewer
 
 _log = structlog.get_logger(__name__)
 
@@ -77,6 +79,15 @@ class Studio:
         self._writer = writer
         self._now = now
         self._writing: dict[tuple[str, Scenario | None, str | None], asyncio.Task[Session]] = {}
+        self._viewer = EVERYTHING
+
+    def seen_by(self, viewer: Viewer) -> Studio:
+        """The same studio, in which what ``viewer`` must not see is not there."""
+        if viewer == self._viewer:
+            return self
+        theirs = copy.copy(self)
+        theirs._viewer = viewer  # noqa: SLF001 - a copy of this very object
+        return theirs
 
     async def close(self) -> None:
         """End what is being written; nothing of it was shown."""
@@ -110,6 +121,7 @@ class Studio:
             brief=brief,
             created_at=now,
             updated_at=now,
+            owner=self._viewer.owner,
             descriptions={item.scenario: item for item in descriptions},
         )
         try:
@@ -133,10 +145,11 @@ class Studio:
             self._check(brief, description)
         now = self._now()
         session = Session(
-            id=_id_of(descriptions),
+            id=_id_of(descriptions, self._viewer.owner),
             brief=brief,
             created_at=now,
             updated_at=now,
+            owner=self._viewer.owner,
             descriptions={item.scenario: item for item in descriptions},
         )
         check_ready(session, scenarios)
@@ -145,14 +158,14 @@ class Studio:
 
     async def session(self, session_id: str) -> Session:
         """Raises ``NotFound``."""
-        session = await self._store.session(session_id)
+        session = await self._store.session(session_id, self._viewer)
         if session is None:
             raise NotFound("There is no such session", details={"session_id": session_id[:64]})
         return session
 
     async def sessions(self, *, limit: int, offset: int) -> tuple[list[Session], int]:
         """A page of sessions, newest first, and their number."""
-        return await self._store.sessions(limit=limit, offset=offset)
+        return await self._store.sessions(self._viewer, limit=limit, offset=offset)
 
     async def jobs_of(self, session_id: str) -> list[Job]:
         """The session's jobs, newest first."""
@@ -216,6 +229,7 @@ class Studio:
 
     async def _write_once(self, session_id: str, scenario: Scenario | None, wish: str | None) -> Session:
         """A second press while the writer is at work joins it."""
+        await self.session(session_id)
         key = (session_id, scenario, wish)
         task = self._writing.get(key)
         if task is None:
@@ -321,15 +335,20 @@ class Studio:
             undelivered=[scene for scene in wanted if _is_at_provider(scene)],
         )
 
+    async def shows_file(self, file: str) -> bool:
+        """Whether a finished file is there for this viewer."""
+        return self._viewer.everything or await self._store.shows_file(file, self._viewer)
+
     def live_job(self, job_id: str) -> LiveJob | None:
         """The job, if it is in memory, which every job is that moves."""
-        return self._live.get(job_id)
+        known = self._live.get(job_id)
+        return known if known is not None and self._viewer.sees(known.snapshot.owner) else None
 
     async def job(self, job_id: str) -> LiveJob:
         """The job as it is now. Raises ``NotFound``."""
-        known = self._live.get(job_id)
+        known = self.live_job(job_id)
         if known is None:
-            snapshot = await self._store.job(job_id)
+            snapshot = await self._store.job(job_id, self._viewer)
             if snapshot is None:
                 raise NotFound("There is no such job", details={"job_id": job_id[:64]})
             known = self._live.add(snapshot)
@@ -459,9 +478,9 @@ class Studio:
         )
 
 
-def _id_of(descriptions: Sequence[SceneDescription]) -> str:
-    """A UUID that follows from the content."""
-    content = repr(sorted(descriptions, key=lambda item: item.scenario))
+def _id_of(descriptions: Sequence[SceneDescription], owner: str | None) -> str:
+    """A UUID that follows from the content, and from whose it is."""
+    content = repr((sorted(descriptions, key=lambda item: item.scenario), owner))
     return str(uuid.UUID(bytes=hashlib.sha256(content.encode()).digest()[:16], version=4))
 
 

@@ -10,15 +10,17 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from sessions import reads, writes
+from sessions.api_keys import ApiKey
 from sessions.engines import sqlite_engine, sqlite_path
 from sessions.errors import ConfigError
 from sessions.idempotency import KeyedRequest
 from sessions.lifecycle import Transition
 from sessions.lock import ProcessLock
-from sessions.migrations import migrate
+from sessions.migrations import current_revision, migrate, newest_revision
 from sessions.model import Event, Generation, Job, JobSnapshot, Scenario, Scene, SceneDescription, Session
 from sessions.store import StoreUnavailable
 from sessions.transactions import TransactionThreads
+from sessions.viewer import EVERYTHING, Viewer
 
 #: how long queued transactions may take when the database is closed, in seconds
 _FAREWELL = 2.0
@@ -34,7 +36,7 @@ _WRITES = 256
 
 
 class Database:
-    """``Store`` on one SQLite file. ``open`` before use, ``close`` after."""
+    """``Store`` on one SQLite file. ``open`` (or ``open_beside``) before use, ``close`` after."""
 
     def __init__(self, url: str) -> None:
         self.path = sqlite_path(url)
@@ -57,6 +59,24 @@ class Database:
             reason = getattr(error, "orig", None) or error
             raise ConfigError(f"database {self.path} cannot be used: {reason}") from error
 
+    async def open_beside(self) -> None:
+        """Use the file beside the process that owns it, for single transactions; the schema stays as it is.
+
+        SQLite's own locks let one writer wait for the other. Raises ``ConfigError`` if there is no
+        file, or if its schema is not the one that this code works with.
+        """
+        if not self.path.exists():
+            raise ConfigError(f"there is no database {self.path} yet; `scenewright migrate` makes it")
+        try:
+            revision = await self._reads.run(current_revision)
+        except StoreUnavailable as error:
+            raise ConfigError(f"database {self.path} cannot be used: {error}") from error
+        if revision != (newest := newest_revision()):
+            raise ConfigError(
+                f"database {self.path} has schema {revision or 'empty'}, and {newest} is needed; "
+                "stop what uses it, then run `scenewright migrate`"
+            )
+
     async def close(self) -> None:
         """Take no more; what is queued gets a moment, what has begun gets its end."""
         try:
@@ -65,19 +85,24 @@ class Database:
             self._lock.release()
 
     async def ping(self) -> None:
-        """Raise ``StoreUnavailable`` unless the database answers."""
+        """Raise ``StoreUnavailable`` unless the database answers and lets itself be written."""
         await self._reads.run(lambda it: it.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar())
+        await self._writes.run(lambda _: None)  # begins and commits: nobody else keeps the file locked
 
     # ------------------------------------------------------------------ Store
 
     async def create_session(self, session: Session, request: KeyedRequest | None = None) -> None:
         await self._writes.run(lambda it: writes.create_session(it, session, request))
 
-    async def session(self, session_id: str) -> Session | None:
-        return await self._reads.run(lambda it: reads.session(it, session_id))
+    async def session(self, session_id: str, viewer: Viewer = EVERYTHING) -> Session | None:
+        return await self._reads.run(lambda it: reads.session(it, session_id, viewer))
 
-    async def sessions(self, *, limit: int, offset: int) -> tuple[list[Session], int]:
-        return await self._reads.run(lambda it: reads.page_of_sessions(it, limit=limit, offset=offset))
+    async def sessions(
+        self, viewer: Viewer = EVERYTHING, *, limit: int, offset: int
+    ) -> tuple[list[Session], int]:
+        return await self._reads.run(
+            lambda it: reads.page_of_sessions(it, viewer, limit=limit, offset=offset)
+        )
 
     async def save_descriptions(
         self, session_id: str, descriptions: Sequence[SceneDescription], now: datetime
@@ -89,8 +114,11 @@ class Database:
     ) -> JobSnapshot:
         return await self._writes.run(lambda it: writes.create_job(it, job, scenes, request))
 
-    async def job(self, job_id: str) -> JobSnapshot | None:
-        return await self._reads.run(lambda it: reads.snapshot(it, job_id))
+    async def job(self, job_id: str, viewer: Viewer = EVERYTHING) -> JobSnapshot | None:
+        return await self._reads.run(lambda it: reads.snapshot(it, job_id, viewer))
+
+    async def shows_file(self, file: str, viewer: Viewer) -> bool:
+        return await self._reads.run(lambda it: reads.shows_file(it, file, viewer))
 
     async def jobs_of(self, session_id: str) -> list[Job]:
         return await self._reads.run(lambda it: reads.jobs_of(it, session_id))
@@ -118,3 +146,15 @@ class Database:
 
     async def forget_requests(self, before: datetime) -> int:
         return await self._writes.run(lambda it: writes.forget_requests(it, before))
+
+    async def add_api_key(self, key: ApiKey) -> None:
+        await self._writes.run(lambda it: writes.add_api_key(it, key))
+
+    async def api_key(self, key_id: str) -> ApiKey | None:
+        return await self._reads.run(lambda it: reads.api_key(it, key_id))
+
+    async def api_keys(self) -> list[ApiKey]:
+        return await self._reads.run(reads.api_keys)
+
+    async def revoke_api_key(self, key_id: str, now: datetime) -> ApiKey | None:
+        return await self._writes.run(lambda it: writes.revoke_api_key(it, key_id, now))

@@ -6,6 +6,8 @@
     │   └── UnsupportedByModel  the chosen model cannot do it
     ├── NotFound              no such session, job, scene or file (for this caller)
     ├── Conflict              it clashes with work that is under way
+    ├── Unauthenticated       what was presented does not say who is asking
+    ├── IdentityUnavailable   who is asking cannot be established at the moment
     ├── Stopping              the server is shutting down; the work goes on after the next start
     ├── WriterFailed          the description writer gave nothing usable
     ├── ConfigError           the configuration cannot be used
@@ -72,6 +74,29 @@ class Conflict(ScenewrightError):
     """The request clashes with work that is under way."""
 
     code = "conflict"
+
+
+class Unauthenticated(ScenewrightError):
+    """The credentials are missing or not valid."""
+
+    code = "unauthenticated"
+
+    def __init__(self, message: str | None = None, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        #: RFC 6750's word for what is wrong with what was presented; None if nothing was
+        self.reason = reason
+
+
+class Forbidden(ScenewrightError):
+    """These credentials do not allow this."""
+
+    code = "forbidden"
+
+
+class IdentityUnavailable(ScenewrightError):
+    """Who is asking cannot be established at the moment; try again."""
+
+    code = "identity_unavailable"
 
 
 class Stopping(ScenewrightError):

@@ -173,6 +173,7 @@ class Session:
     brief: Brief
     created_at: datetime
     updated_at: datetime
+    owner: str | None = None  #: the user whose it is; None: whoever knows its id may use it
     descriptions: Mapping[Scenario, SceneDescription] = field(default_factory=dict)
     takes: tuple[Take, ...] = ()
 
@@ -260,6 +261,7 @@ class JobSnapshot:
 
     job: Job
     scenes: tuple[Scene, ...]
+    owner: str | None = None  #: of its session
 
 
 @dataclass(frozen=True, kw_only=True)

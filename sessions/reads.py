@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
 from sessions import rows, tables
+from sessions.api_keys import ApiKey
 from sessions.idempotency import KeyedRequest
 from sessions.model import Event, Generation, Job, JobSnapshot, Scenario, Scene, Session
+from sessions.viewer import EVERYTHING, Viewer
 
 _PLACE = {scenario: place for place, scenario in enumerate(Scenario)}
 
 # Statements are built once: building one costs more than running it.
 _by = sa.bindparam
 
-_SESSION = sa.select(tables.sessions).where(tables.sessions.c.id == _by("session_id"))
-_COUNT_SESSIONS = sa.select(sa.func.count()).select_from(tables.sessions)
+#: see ``Viewer.sees``
+_VISIBLE = sa.or_(
+    _by("everything", type_=sa.Boolean),
+    tables.sessions.c.owner.is_(None),
+    tables.sessions.c.owner == _by("owner", type_=sa.String),
+)
+_SESSION = sa.select(tables.sessions).where(tables.sessions.c.id == _by("session_id"), _VISIBLE)
+_COUNT_SESSIONS = sa.select(sa.func.count()).select_from(tables.sessions).where(_VISIBLE)
 _PAGE_OF_SESSIONS = (
     sa.select(tables.sessions)
+    .where(_VISIBLE)
     .order_by(tables.sessions.c.created_at.desc(), tables.sessions.c.id)
     .limit(_by("limit", type_=sa.Integer))
     .offset(_by("offset", type_=sa.Integer))
@@ -34,7 +44,16 @@ _TAKES = (
     .where(tables.takes.c.session_id.in_(_by("ids", expanding=True)))
     .order_by(tables.takes.c.created_at)
 )
-_JOB = sa.select(tables.jobs).where(tables.jobs.c.id == _by("job_id"))
+_JOB = (
+    sa.select(tables.jobs, tables.sessions.c.owner)
+    .join(tables.sessions, tables.sessions.c.id == tables.jobs.c.session_id)
+    .where(tables.jobs.c.id == _by("job_id"), _VISIBLE)
+)
+_FILE = (
+    sa.select(tables.takes.c.id)
+    .join(tables.sessions, tables.sessions.c.id == tables.takes.c.session_id)
+    .where(tables.takes.c.file == _by("file"), _VISIBLE)
+)
 _SCENES = sa.select(tables.scenes).where(tables.scenes.c.job_id == _by("job_id"))
 _JOBS_OF = (
     sa.select(tables.jobs)
@@ -60,23 +79,34 @@ _GENERATIONS = (
 _REQUEST = sa.select(tables.requests).where(
     tables.requests.c.caller == _by("caller"), tables.requests.c.key == _by("key")
 )
+_API_KEY = sa.select(tables.api_keys).where(tables.api_keys.c.id == _by("key_id"))
+_API_KEYS = sa.select(tables.api_keys).order_by(tables.api_keys.c.created_at, tables.api_keys.c.id)
 
 
-def session(connection: sa.Connection, session_id: str) -> Session | None:
-    found = _sessions(connection, _SESSION, {"session_id": session_id})
+def session(connection: sa.Connection, session_id: str, viewer: Viewer) -> Session | None:
+    found = _sessions(connection, _SESSION, {"session_id": session_id, **asdict(viewer)})
     return found[0] if found else None
 
 
-def page_of_sessions(connection: sa.Connection, *, limit: int, offset: int) -> tuple[list[Session], int]:
-    total = connection.scalar(_COUNT_SESSIONS)
-    return _sessions(connection, _PAGE_OF_SESSIONS, {"limit": limit, "offset": offset}), total or 0
+def page_of_sessions(
+    connection: sa.Connection, viewer: Viewer, *, limit: int, offset: int
+) -> tuple[list[Session], int]:
+    seen_by = asdict(viewer)
+    total = connection.scalar(_COUNT_SESSIONS, seen_by)
+    page = _sessions(connection, _PAGE_OF_SESSIONS, {"limit": limit, "offset": offset, **seen_by})
+    return page, total or 0
 
 
-def snapshot(connection: sa.Connection, job_id: str) -> JobSnapshot | None:
-    row = connection.execute(_JOB, {"job_id": job_id}).mappings().first()
+def snapshot(connection: sa.Connection, job_id: str, viewer: Viewer = EVERYTHING) -> JobSnapshot | None:
+    row = connection.execute(_JOB, {"job_id": job_id, **asdict(viewer)}).mappings().first()
     if row is None:
         return None
-    return JobSnapshot(job=rows.job_of(row), scenes=scenes(connection, _SCENES, {"job_id": job_id}))
+    its_scenes = scenes(connection, _SCENES, {"job_id": job_id})
+    return JobSnapshot(job=rows.job_of(row), scenes=its_scenes, owner=row["owner"])
+
+
+def shows_file(connection: sa.Connection, file: str, viewer: Viewer) -> bool:
+    return connection.scalar(_FILE, {"file": file, **asdict(viewer)}) is not None
 
 
 def jobs_of(connection: sa.Connection, session_id: str) -> list[Job]:
@@ -115,6 +145,15 @@ def generations(connection: sa.Connection, limit: int) -> list[Generation]:
 def request(connection: sa.Connection, caller: str, key: str) -> KeyedRequest | None:
     row = connection.execute(_REQUEST, {"caller": caller, "key": key}).mappings().first()
     return None if row is None else rows.request_of(row)
+
+
+def api_key(connection: sa.Connection, key_id: str) -> ApiKey | None:
+    row = connection.execute(_API_KEY, {"key_id": key_id}).mappings().first()
+    return None if row is None else rows.api_key_of(row)
+
+
+def api_keys(connection: sa.Connection) -> list[ApiKey]:
+    return [rows.api_key_of(row) for row in connection.execute(_API_KEYS).mappings()]
 
 
 def in_running_order(scenes: Sequence[Scene]) -> tuple[Scene, ...]:

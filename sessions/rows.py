@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from sessions.api_keys import ApiKey, Scope
 from sessions.idempotency import KeyedRequest
 from sessions.model import (
     Brief,
@@ -39,6 +40,7 @@ def session_row(session: Session) -> dict[str, Any]:
         "brief": asdict(session.brief),
         "created_at": session.created_at,
         "updated_at": session.updated_at,
+        "owner": session.owner,
     }
 
 
@@ -51,6 +53,7 @@ def session_of(
         brief=Brief(**row["brief"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        owner=row["owner"],
         descriptions={scenario: found[scenario] for scenario in Scenario if scenario in found},
         takes=tuple(map(take_of, take_rows)),
     )
@@ -148,3 +151,11 @@ def event_of(row: RowMapping) -> Event:
 
 def request_of(row: RowMapping) -> KeyedRequest:
     return KeyedRequest(**row)
+
+
+def api_key_row(key: ApiKey) -> dict[str, Any]:
+    return {**asdict(key), "scopes": sorted(key.scopes)}
+
+
+def api_key_of(row: RowMapping) -> ApiKey:
+    return ApiKey(**{**row, "scopes": frozenset(map(Scope, row["scopes"]))})

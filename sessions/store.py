@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from sessions.api_keys import ApiKey
 from sessions.errors import ScenewrightError
 from sessions.idempotency import KeyedRequest
 from sessions.lifecycle import Transition
@@ -19,6 +20,7 @@ from sessions.model import (
     SceneDescription,
     Session,
 )
+from sessions.viewer import EVERYTHING, Viewer
 
 
 class SceneUnderWay(ScenewrightError):
@@ -68,11 +70,13 @@ class Store(Protocol):
         ``request`` is put on record in the same transaction; raises ``RequestKnown`` if it is there.
         """
 
-    async def session(self, session_id: str) -> Session | None:
-        """The session with descriptions and takes, or None."""
+    async def session(self, session_id: str, viewer: Viewer = EVERYTHING) -> Session | None:
+        """The session with descriptions and takes; None if there is none that ``viewer`` sees."""
 
-    async def sessions(self, *, limit: int, offset: int) -> tuple[list[Session], int]:
-        """A page of sessions, newest first, and how many there are in all."""
+    async def sessions(
+        self, viewer: Viewer = EVERYTHING, *, limit: int, offset: int
+    ) -> tuple[list[Session], int]:
+        """A page of the sessions that ``viewer`` sees, newest first, and how many there are in all."""
 
     async def save_descriptions(
         self, session_id: str, descriptions: Sequence[SceneDescription], now: datetime
@@ -92,8 +96,11 @@ class Store(Protocol):
         the same transaction; raises ``RequestKnown`` if it is there.
         """
 
-    async def job(self, job_id: str) -> JobSnapshot | None:
-        """The job with its scenes, or None."""
+    async def job(self, job_id: str, viewer: Viewer = EVERYTHING) -> JobSnapshot | None:
+        """The job with its scenes; None if there is none that ``viewer`` sees."""
+
+    async def shows_file(self, file: str, viewer: Viewer) -> bool:
+        """Whether the file is a take of a session that ``viewer`` sees."""
 
     async def jobs_of(self, session_id: str) -> list[Job]:
         """The session's jobs, newest first."""
@@ -129,3 +136,15 @@ class Store(Protocol):
 
     async def forget_requests(self, before: datetime) -> int:
         """Drop requests that came before; answers how many."""
+
+    async def add_api_key(self, key: ApiKey) -> None:
+        """Put a new key on record."""
+
+    async def api_key(self, key_id: str) -> ApiKey | None:
+        """The key on record, revoked or not, or None."""
+
+    async def api_keys(self) -> list[ApiKey]:
+        """All keys on record, oldest first."""
+
+    async def revoke_api_key(self, key_id: str, now: datetime) -> ApiKey | None:
+        """Let the key open nothing any more; answers it, or None. One that is revoked keeps its time."""

@@ -45,6 +45,7 @@ sessions = sa.Table(
     sa.Column("brief", sa.JSON, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False, index=True),
     sa.Column("updated_at", UtcTime, nullable=False),
+    sa.Column("owner", sa.String(255), index=True),
 )
 
 descriptions = sa.Table(
@@ -164,4 +165,16 @@ requests = sa.Table(
     sa.Column("joined", sa.Boolean, nullable=False),
     sa.Column("status", sa.Integer),
     sa.Column("body", sa.LargeBinary),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", _WORD, primary_key=True),
+    sa.Column("owner", sa.String(255), nullable=False),
+    sa.Column("label", sa.String(255), nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("revoked_at", UtcTime),
 )

@@ -9,6 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from sessions import lifecycle, reads, rows, tables
+from sessions.api_keys import ApiKey
 from sessions.idempotency import KEPT, KeyedRequest
 from sessions.lifecycle import Transition
 from sessions.model import (
@@ -44,6 +45,8 @@ _UPDATE_DESCRIPTION = sa.update(tables.descriptions).where(
     *_this_description, tables.descriptions.c.version == _by("seen")
 )
 
+_OWNER = sa.select(tables.sessions.c.owner).where(tables.sessions.c.id == _by("session_id"))
+
 _INSERT_JOB = sa.insert(tables.jobs)
 _UPDATE_JOB = sa.update(tables.jobs).where(tables.jobs.c.id == _by("its_id"))
 _JOB_AND_STATES = (
@@ -75,6 +78,11 @@ _DELETE_REQUEST = sa.delete(tables.requests).where(
     tables.requests.c.caller == _by("caller"), tables.requests.c.key == _by("key")
 )
 _DELETE_REQUESTS = sa.delete(tables.requests).where(tables.requests.c.created_at < _by("before"))
+
+_INSERT_API_KEY = sa.insert(tables.api_keys)
+_REVOKE_API_KEY = sa.update(tables.api_keys).where(
+    tables.api_keys.c.id == _by("its_id"), tables.api_keys.c.revoked_at.is_(None)
+)
 
 
 def create_session(connection: sa.Connection, session: Session, request: KeyedRequest | None) -> None:
@@ -124,7 +132,8 @@ def create_job(
     connection.execute(_INSERT_JOB, rows.job_row(job))
     connection.execute(_INSERT_SCENE, [rows.scene_row(scene) for scene in numbered])
     connection.execute(_INSERT_EVENT, [rows.event_row(_queued(scene)) for scene in numbered])
-    return JobSnapshot(job=job, scenes=reads.in_running_order(numbered))
+    owner = connection.scalar(_OWNER, {"session_id": job.session_id})
+    return JobSnapshot(job=job, scenes=reads.in_running_order(numbered), owner=owner)
 
 
 def apply(connection: sa.Connection, transition: Transition) -> Job | None:
@@ -166,6 +175,15 @@ def remember_request(connection: sa.Connection, request: KeyedRequest) -> None:
 
 def forget_requests(connection: sa.Connection, before: datetime) -> int:
     return connection.execute(_DELETE_REQUESTS, {"before": before}).rowcount
+
+
+def add_api_key(connection: sa.Connection, key: ApiKey) -> None:
+    connection.execute(_INSERT_API_KEY, rows.api_key_row(key))
+
+
+def revoke_api_key(connection: sa.Connection, key_id: str, now: datetime) -> ApiKey | None:
+    connection.execute(_REVOKE_API_KEY, {"its_id": key_id, "revoked_at": now})
+    return reads.api_key(connection, key_id)
 
 
 def _record_once(connection: sa.Connection, request: KeyedRequest) -> None:

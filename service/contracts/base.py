@@ -18,15 +18,19 @@ import structlog
 from aiohttp import hdrs, web
 
 from service.contracts import idempotency
+from service.contracts.access import Access, Doorkeeper
 from service.contracts.idempotency import Idempotency
 from service.contracts.problems import BadRequest, Problem
 from service.logs import request_id
 from sessions.errors import (
     Conflict,
+    Forbidden,
+    IdentityUnavailable,
     InvalidInput,
     NotFound,
     ScenewrightError,
     Stopping,
+    Unauthenticated,
     UnsupportedByModel,
 )
 from sessions.store import StoreUnavailable
@@ -58,12 +62,16 @@ class Route:
     path: str
     handler: Handler
     contract: Contract
+    access: Access
     creates: bool = False  #: makes something new, so that an idempotency key means something
 
 
 #: the first match counts
 _STATUS: tuple[tuple[type[ScenewrightError], HTTPStatus], ...] = (
     (NotFound, HTTPStatus.NOT_FOUND),
+    (Unauthenticated, HTTPStatus.UNAUTHORIZED),
+    (Forbidden, HTTPStatus.FORBIDDEN),
+    (IdentityUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (Conflict, HTTPStatus.CONFLICT),
     (UnsupportedByModel, HTTPStatus.UNPROCESSABLE_ENTITY),
     (InvalidInput, HTTPStatus.BAD_REQUEST),
@@ -93,11 +101,13 @@ class Guard:
         fallback: Contract,
         names: Iterable[str],
         idempotency: Idempotency,
+        doorkeeper: Doorkeeper,
     ) -> None:
         self._names = frozenset({"localhost", "127.0.0.1", "[::1]", *names})
         self._by_handler = {route.handler: route for route in routes}
         self._fallback = fallback
         self._idempotency = idempotency
+        self._doorkeeper = doorkeeper
         contracts = {*(route.contract for route in self._by_handler.values()), fallback}
         self._by_prefix = sorted(
             ((prefix, contract) for contract in contracts for prefix in contract.prefixes),
@@ -129,8 +139,10 @@ class Guard:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         route = self._by_handler.get(request.match_info.handler)
-        if route is not None and route.creates and idempotency.HEADER in request.headers:
-            return await self._idempotency.answer(request, handler)
+        if route is not None:
+            await self._doorkeeper.admit(request, route.access)
+            if route.creates and idempotency.HEADER in request.headers:
+                return await self._idempotency.answer(request, handler)
         return await handler(request)
 
     def _check_names(self, request: web.Request) -> None:
@@ -203,6 +215,9 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
 def _problem(error: ScenewrightError) -> Problem:
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     headers: dict[str, str] = {hdrs.RETRY_AFTER: "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    if isinstance(error, Unauthenticated):  # RFC 6750, 3
+        wrong = f', error="{error.reason}"' if error.reason else ""
+        headers[hdrs.WWW_AUTHENTICATE] = f'Bearer realm="scenewright"{wrong}'
     detail = {"code": error.code, **error.details}
     return Problem(status=status, message=error.message, detail=detail, headers=headers)
 

@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from service.contracts.access import Access
 from service.contracts.base import Contract, Route
 from service.contracts.problems import Problem
 from service.recipes.callbacks import PATH
@@ -30,7 +31,7 @@ class CallbacksContract:
         self._watch = watch
 
     def routes(self) -> list[Route]:
-        return [Route(method="POST", path=PATH, handler=self.called, contract=CONTRACT)]
+        return [Route(method="POST", path=PATH, handler=self.called, contract=CONTRACT, access=Access.PUBLIC)]
 
     async def called(self, request: web.Request) -> web.Response:
         self._watch.called(request.match_info["task_id"], request.query.get("token", ""))

@@ -19,9 +19,11 @@ from aiohttp import ETag, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
+from service.contracts.access import Access, viewer_of
 from service.contracts.base import Contract, Route
 from service.contracts.problems import BadRequest, Problem
 from service.storage.outputs import Outputs
+from service.studio import Studio
 from sessions.errors import NotFound
 
 _RANGE = re.compile(r"bytes=(?P<first>\d{1,18})?-(?P<last>\d{1,18})?", re.IGNORECASE | re.ASCII)
@@ -38,17 +40,28 @@ _KEPT = (hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE)
 class FilesContract:
     """Serves the outputs folder by name; errors have the shape of ``contract``."""
 
-    def __init__(self, outputs: Outputs, contract: Contract) -> None:
+    def __init__(self, outputs: Outputs, studio: Studio, contract: Contract, access: Access) -> None:
         self._outputs = outputs
+        self._studio = studio
         self._contract = contract
+        self._access = access
 
     def routes(self) -> list[Route]:
-        return [Route(method="GET", path="/outputs/{name}", handler=self.file, contract=self._contract)]
+        route = Route(
+            method="GET",
+            path="/outputs/{name}",
+            handler=self.file,
+            contract=self._contract,
+            access=self._access,
+        )
+        return [route]
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        path = self._outputs.path(request.match_info["name"])
+        name = request.match_info["name"]
+        path = self._outputs.path(name)
         found = None if path is None else await asyncio.to_thread(_regular_file, path)
-        if path is None or found is None:
+        studio = self._studio.seen_by(viewer_of(request))
+        if path is None or found is None or not await studio.shows_file(name):
             raise NotFound("There is no such file")
         _check_preconditions(request, found)
         counts = _range_counts(request, found)

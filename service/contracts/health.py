@@ -9,6 +9,7 @@ from http import HTTPStatus
 import structlog
 from aiohttp import web
 
+from service.contracts.access import Access
 from service.contracts.base import Contract, Route
 from service.contracts.problems import Problem
 from service.health import Health
@@ -42,8 +43,8 @@ class HealthContract:
 
     def routes(self) -> list[Route]:
         return [
-            Route(method="GET", path="/healthz", handler=self.alive, contract=CONTRACT),
-            Route(method="GET", path="/readyz", handler=self.ready, contract=CONTRACT),
+            Route(method="GET", path="/healthz", handler=self.alive, contract=CONTRACT, access=Access.PUBLIC),
+            Route(method="GET", path="/readyz", handler=self.ready, contract=CONTRACT, access=Access.PUBLIC),
         ]
 
     async def alive(self, _request: web.Request) -> web.Response:

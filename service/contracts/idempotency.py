@@ -20,6 +20,7 @@ from http import HTTPStatus
 import structlog
 from aiohttp import web
 
+from service.contracts.access import caller_of
 from service.contracts.problems import BadRequest, Problem
 from service.contracts.reading import read_body
 from sessions.clock import Clock
@@ -60,7 +61,7 @@ class Idempotency:
         if found is None:
             message = f"{HEADER} must be 1 to 255 visible ASCII characters"
             raise BadRequest(Problem(status=HTTPStatus.BAD_REQUEST, message=message))
-        caller, key = "", found["quoted"] or found["bare"]
+        caller, key = caller_of(request), found["quoted"] or found["bare"]
         fingerprint = _fingerprint(request, await read_body(request))
         while (running := self._under_way.get((caller, key))) is not None:
             _check_same(running[0], fingerprint)

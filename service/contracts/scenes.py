@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from service.contracts import scenes_views as views
+from service.contracts.access import Access, viewer_of
 from service.contracts.base import Contract, Route
 from service.contracts.event_stream import EventStreams
 from service.contracts.idempotency import keyed
@@ -60,8 +61,9 @@ CONTRACT = Contract(
 class ScenesContract:
     """Handlers of the contract."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, access: Access = Access.OPEN) -> None:
         self._studio = studio
+        self._access = access
         self._events = EventStreams(studio, self._render)
 
     def routes(self) -> list[Route]:
@@ -83,10 +85,17 @@ class ScenesContract:
             ("POST", "/api/videos/cancel/{job_id}", self.cancel),
         )
         return [
-            Route(method="POST", path=path, handler=handler, contract=CONTRACT, creates=True)
+            Route(
+                method="POST",
+                path=path,
+                handler=handler,
+                contract=CONTRACT,
+                access=self._access,
+                creates=True,
+            )
             for path, handler in creating
         ] + [
-            Route(method=method, path=path, handler=handler, contract=CONTRACT)
+            Route(method=method, path=path, handler=handler, contract=CONTRACT, access=self._access)
             for method, path, handler in others
         ]
 
@@ -94,19 +103,21 @@ class ScenesContract:
 
     async def create_session(self, request: web.Request) -> web.Response:
         body = await read_json(request, NewSession)
-        session = await self._studio.create_session(body.brief(), body.descriptions(), keyed(request))
-        return _json(await self._session_view(session, message="Session created"))
+        session = await self._seen_by(request).create_session(
+            body.brief(), body.descriptions(), keyed(request)
+        )
+        return _json(await self._session_view(request, session, message="Session created"))
 
     async def list_sessions(self, request: web.Request) -> web.Response:
         limit = _whole(request, "limit", default=_PAGE, most=200)
         offset = _whole(request, "offset", default=0, most=10**9)
-        found, total = await self._studio.sessions(limit=limit, offset=offset)
+        found, total = await self._seen_by(request).sessions(limit=limit, offset=offset)
         listed = [views.session_line(session) for session in found]
         return _json({"success": True, "sessions": listed, "total": total, "limit": limit, "offset": offset})
 
     async def get_session(self, request: web.Request) -> web.Response:
-        session = await self._studio.session(request.match_info["session_id"])
-        return _json(await self._session_view(session))
+        session = await self._seen_by(request).session(request.match_info["session_id"])
+        return _json(await self._session_view(request, session))
 
     # ------------------------------------------------------------------ descriptions
 
@@ -114,30 +125,34 @@ class ScenesContract:
         scenario = _scenario(request.match_info["scenario"])
         body = await read_json(request, SceneEdit)
         session_id = request.match_info["session_id"]
-        edited = await self._studio.edit_description(session_id, scenario, body.changes())
+        edited = await self._seen_by(request).edit_description(session_id, scenario, body.changes())
         return _json({"success": True, "session_id": session_id, "scene": views.description(edited)})
 
     async def approve_all(self, request: web.Request) -> web.Response:
-        session = await self._studio.approve(request.match_info["session_id"], tuple(Scenario))
-        return _json(await self._session_view(session, message="All scene descriptions approved"))
+        session = await self._seen_by(request).approve(request.match_info["session_id"], tuple(Scenario))
+        return _json(await self._session_view(request, session, message="All scene descriptions approved"))
 
     async def approve_one(self, request: web.Request) -> web.Response:
         scenario = _scenario(request.match_info["scenario"])
-        session = await self._studio.approve(request.match_info["session_id"], (scenario,))
+        session = await self._seen_by(request).approve(request.match_info["session_id"], (scenario,))
         scene = views.description(session.descriptions[scenario])
         return _json({"success": True, "session_id": session.id, "scene": scene})
 
     async def write_descriptions(self, request: web.Request) -> web.Response:
         body = await read_json(request, SessionReference)
-        session = await self._studio.write_descriptions(body.session_id)
+        session = await self._seen_by(request).write_descriptions(body.session_id)
         return _json(
-            await self._session_view(session, message="Scene descriptions written; approve them next")
+            await self._session_view(
+                request, session, message="Scene descriptions written; approve them next"
+            )
         )
 
     async def rewrite_description(self, request: web.Request) -> web.Response:
         body = await read_json(request, RewriteDescription)
         scenario = _scenario(body.scenario)
-        session = await self._studio.rewrite_description(body.session_id, scenario, body.instructions)
+        session = await self._seen_by(request).rewrite_description(
+            body.session_id, scenario, body.instructions
+        )
         scene = views.description(session.descriptions[scenario])
         return _json({"success": True, "session_id": session.id, "scene": scene})
 
@@ -146,39 +161,41 @@ class ScenesContract:
     async def generate_scenes(self, request: web.Request) -> web.Response:
         body = await read_json(request, StartGeneration)
         how: dict[str, Any] = {"lane": body.lane, "request": keyed(request)}
+        studio = self._seen_by(request)
         if body.session_id is None:
             every = tuple(Scenario)
-            session = await self._studio.session_of(body.descriptions(), every)
-            session_id, ticket = session.id, await self._studio.film(session, every, **how)
+            session = await studio.session_of(body.descriptions(), every)
+            session_id, ticket = session.id, await studio.film(session, every, **how)
         else:
-            session_id, ticket = body.session_id, await self._studio.generate(body.session_id, **how)
+            session_id, ticket = body.session_id, await studio.generate(body.session_id, **how)
         return self._started(ticket, session_id)
 
     async def resume(self, request: web.Request) -> web.Response:
         """Only what is missing is made; the new job stands beside the old one."""
         if request.can_read_body:
             await read_json(request, Nothing)
-        ticket = await self._studio.resume(request.match_info["job_id"], keyed(request))
-        job = await self._studio.job(ticket.job_id)
+        studio = self._seen_by(request)
+        ticket = await studio.resume(request.match_info["job_id"], keyed(request))
+        job = await studio.job(ticket.job_id)
         return self._started(ticket, job.snapshot.job.session_id, resumed_job_id=request.match_info["job_id"])
 
     async def cancel(self, request: web.Request) -> web.Response:
         body = await read_json(request, CancelScenes) if request.can_read_body else CancelScenes()
         scenarios = tuple(map(_scenario, body.scenarios)) if body.scenarios else tuple(Scenario)
-        snapshot = await self._studio.cancel(request.match_info["job_id"], scenarios)
+        snapshot = await self._seen_by(request).cancel(request.match_info["job_id"], scenarios)
         return _json({"success": True, **views.cancelled(snapshot)})
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """The hot path: bytes from memory, 304 if the client has them; ``?wait=`` for what it has not."""
-        job_id = request.match_info["job_id"]
-        job = self._studio.live_job(job_id) or await self._studio.job(job_id)
+        job_id, studio = request.match_info["job_id"], self._seen_by(request)
+        job = studio.live_job(job_id) or await studio.job(job_id)
         if request.method == hdrs.METH_GET and _EVENT_STREAM in request.headers.get(hdrs.ACCEPT, ""):
             return await self._events.stream(request, job)
         rendered = job.rendered(self._render)
         known = ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
         if request.query_string and (not known or _matches(known, rendered.etag)):
             patience = _whole(request, "wait", default=0, most=_LONGEST_WAIT)
-            rendered = (await self._studio.newer(job, patience)).rendered(self._render)
+            rendered = (await studio.newer(job, patience)).rendered(self._render)
         headers: dict[str, str] = {hdrs.ETAG: rendered.etag, hdrs.CACHE_CONTROL: "no-cache"}
         if known and _matches(known, rendered.etag):
             return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -187,16 +204,16 @@ class ScenesContract:
     async def regenerate_scene(self, request: web.Request) -> web.Response:
         body = await read_json(request, RegenerateScene)
         scenario = _scenario(body.scenario)
-        order = keyed(request)
+        studio, order = self._seen_by(request), keyed(request)
         if body.session_id is None:
-            session = await self._studio.session_of([body.description(scenario)], [scenario])
-            session_id, ticket = session.id, await self._studio.film(session, [scenario], request=order)
+            session = await studio.session_of([body.description(scenario)], [scenario])
+            session_id, ticket = session.id, await studio.film(session, [scenario], request=order)
         else:
             session_id = body.session_id
-            ticket = await self._studio.regenerate(session_id, scenario, order)
+            ticket = await studio.regenerate(session_id, scenario, order)
         if _wants_no_waiting(request):
             return _accepted(request, session_id, scenario, ticket.job_id)
-        scene = await self._studio.finished_scene(ticket.job_id, scenario)
+        scene = await studio.finished_scene(ticket.job_id, scenario)
         if not scene.terminal:  # overdue: nobody should wait for it with a request open
             return _accepted(request, session_id, scenario, ticket.job_id)
         if scene.state is not SceneState.SUCCEEDED:
@@ -234,8 +251,11 @@ class ScenesContract:
             }
         )
 
-    async def _session_view(self, session: Session, **extra: Any) -> dict[str, Any]:
-        jobs = await self._studio.jobs_of(session.id)
+    def _seen_by(self, request: web.Request) -> Studio:
+        return self._studio.seen_by(viewer_of(request))
+
+    async def _session_view(self, request: web.Request, session: Session, **extra: Any) -> dict[str, Any]:
+        jobs = await self._seen_by(request).jobs_of(session.id)
         return {"success": True, **extra, **views.session(session, jobs, self._studio.provider)}
 
 

@@ -26,7 +26,7 @@ __all__ = ["MediaWorkers", "SceneSpec", "VideoFacts", "media_missing"]
 #: import name and package of what the ``media`` extra brings
 _EXTRA = {"av": "av", "numpy": "numpy", "PIL": "pillow"}
 #: files in one probing process: its start costs as much as a look at dozens of them
-_TOGETHER = 64
+_TOGETHER = 200
 
 
 @functools.cache

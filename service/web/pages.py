@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
+from service.contracts.access import Access
 from service.contracts.base import Contract, Route
 from sessions.errors import NotFound
 
@@ -26,8 +27,14 @@ class Pages:
 
     def routes(self) -> list[Route]:
         return [
-            Route(method="GET", path="/", handler=self.page, contract=self._contract),
-            Route(method="GET", path="/static/{name}", handler=self.static, contract=self._contract),
+            Route(method="GET", path="/", handler=self.page, contract=self._contract, access=Access.PUBLIC),
+            Route(
+                method="GET",
+                path="/static/{name}",
+                handler=self.static,
+                contract=self._contract,
+                access=Access.PUBLIC,
+            ),
         ]
 
     async def page(self, _request: web.Request) -> web.Response:

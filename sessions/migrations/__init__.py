@@ -24,9 +24,14 @@ def newest_revision() -> str:
     return head
 
 
+def current_revision(connection: sa.Connection) -> str | None:
+    """The revision that the database is at; None if there is no schema."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
 def migrate(connection: sa.Connection) -> tuple[str | None, str]:
     """Bring the schema up to date in the caller's transaction; answers the revisions before and after."""
-    before = MigrationContext.configure(connection).get_current_revision()
+    before = current_revision(connection)
     head = newest_revision()
     if before != head:
         command.upgrade(_alembic_config(connection), "head")

@@ -141,7 +141,9 @@ async def test_many_probes_share_processes(media: MediaWorkers, movie: Path, sta
     assert len(started) == 2, "one at once, and one for the 39 that had to wait"
 
 
-@pytest.mark.parametrize(("slots", "sizes"), [(1, [1, 64, 64, 2]), (2, [1, 1, 64, 64, 1]), (200, [1] * 131)])
+@pytest.mark.parametrize(
+    ("slots", "sizes"), [(1, [1, 200, 200, 2]), (2, [1, 1, 200, 200, 1]), (500, [1] * 403)]
+)
 async def test_how_many_probes_share_a_process(
     slots: int, sizes: list[int], movie: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +160,7 @@ async def test_how_many_probes_share_a_process(
 
     monkeypatch.setattr(workers, "run", look)
     media = MediaWorkers(probes=slots)
-    assert len(await asyncio.gather(*(media.probe(movie) for _ in range(131)))) == 131
+    assert len(await asyncio.gather(*(media.probe(movie) for _ in range(403)))) == 403
     assert started == sizes
 
 

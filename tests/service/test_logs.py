@@ -19,7 +19,7 @@ from tests.house import settings_for
 def json_log(tmp_path: Path) -> Iterator[None]:
     configure_logging(settings_for(tmp_path, {"log": {"format": "json"}}).log)
     yield
-    configure_logging(settings_for(tmp_path, {"log": {"level": "error"}}).log)
+    structlog.reset_defaults()
 
 
 @pytest.mark.usefixtures("json_log")

@@ -241,6 +241,86 @@ def test_an_address_of_this_machine_is_taken(host: str) -> None:
     assert _load(server={"host": host}).server.host == host
 
 
+# ---------------------------------------------------------------------- who may ask
+
+
+JWT_SECRET = "x" * 32
+
+
+@pytest.mark.parametrize(
+    "auth", [{"jwt_secret": JWT_SECRET}, {"jwks_url": "https://auth.example.com/.well-known/jwks.json"}]
+)
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.com"])
+def test_with_authentication_any_address_is_taken(host: str, auth: dict[str, str]) -> None:
+    settings = _load(server={"host": host}, auth={"mode": "jwt", **auth})
+    assert settings.server.host == host
+
+
+def test_what_would_check_tokens_does_not_do_so_while_authentication_is_off() -> None:
+    (line,) = _problems(server={"host": "0.0.0.0"}, auth={"jwt_secret": JWT_SECRET})
+    assert line.startswith("server.host '0.0.0.0' can be reached from outside")
+
+
+def test_tokens_need_something_to_check_them_with() -> None:
+    (line,) = _problems(auth={"mode": "jwt"})
+    assert line.startswith("auth: mode is jwt, but there is nothing to check tokens with")
+    assert "SCENEWRIGHT_AUTH__JWT_SECRET" in line
+
+
+@pytest.mark.parametrize("secret", ["x" * 31, "é" * 15, "-----BEGIN PUBLIC KEY-----\n" + "x" * 64])
+def test_a_secret_that_could_be_guessed_or_is_none_is_refused_without_being_shown(secret: str) -> None:
+    (line,) = _problems(environ={"SCENEWRIGHT_AUTH__JWT_SECRET": secret})
+    assert line.startswith("auth.jwt_secret: ")
+    assert secret not in line
+
+
+def test_a_secret_of_32_bytes_is_taken_and_not_shown() -> None:
+    settings = _load(environ={"SCENEWRIGHT_AUTH__JWT_SECRET": "é" * 16, "SCENEWRIGHT_AUTH__MODE": "jwt"})
+    assert "é" not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://auth.example.com/jwks.json",
+        "http://127.0.0.1.example.com/jwks.json",
+        "http://localhost@example.com/jwks.json",
+        "https://user:secret@example.com/jwks.json",
+        "file:///etc/passwd",
+        "https://",
+        "https:///jwks.json",
+        "https://example.com:99999/",
+        "https://[::1/",
+        "https://example.com/a b",
+        "jwks.json",
+    ],
+)
+def test_keys_come_over_a_connection_that_nobody_can_change(url: str) -> None:
+    (line,) = _problems(auth={"jwks_url": url})
+    assert line.startswith("auth.jwks_url: ")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:54321", "localhost", "[::1]:9"])
+def test_on_this_machine_keys_may_come_over_plain_http(host: str) -> None:
+    assert _load(auth={"jwks_url": f"http://{host}/jwks.json"}).auth.jwks_url == f"http://{host}/jwks.json"
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"mode": "basic"}, "auth.mode"),
+        ({"leeway_seconds": -1}, "auth.leeway_seconds"),
+        ({"leeway_seconds": 301}, "auth.leeway_seconds"),
+        ({"cookie": "a b"}, "auth.cookie"),
+        ({"cookie": "a=b"}, "auth.cookie"),
+        ({"roles": "authenticated"}, "auth.roles"),
+    ],
+)
+def test_a_bad_value_of_authentication_is_one_line(changes: dict[str, Any], place: str) -> None:
+    (line,) = _problems(auth=changes)
+    assert line.startswith(f"{place}: ")
+
+
 # ---------------------------------------------------------------------- the file
 
 
@@ -393,5 +473,5 @@ def test_the_file_holds_every_setting() -> None:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
         for key in field.annotation.model_fields
     }
-    assert known - listed == {"runware.api_key"}, "a secret belongs in the environment"
+    assert known - listed == {"runware.api_key", "auth.jwt_secret"}, "a secret belongs in the environment"
     assert listed <= known

@@ -27,7 +27,7 @@ from sessions.model import (
 NOW = datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC)
 ODD = "Lámpa 🪔 مصباح \u202e\u200d'; DROP TABLE scenes; -- \"{}%s\\ \r\n\t\x7f"
 FAILURE = SceneFailure(code="provider", message=ODD, retryable=False, provider_code="x")
-TABLES = ("sessions", "descriptions", "jobs", "scenes", "takes", "events", "requests")
+TABLES = ("sessions", "descriptions", "jobs", "scenes", "takes", "events", "requests", "api_keys")
 
 
 def database_in(folder: Path) -> Database:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import structlog
 
 from service.logs import configure_logging
 from tests.house import SCENARIOS, House, open_house, runware_layer, settings_for
@@ -219,7 +220,7 @@ async def test_the_log_never_holds_the_key(
         async with open_house(settings) as house:
             await house.finished(await house.generate(await house.session()))
     finally:
-        configure_logging(settings_for(tmp_path, {"log": {"level": "error"}}).log)
+        structlog.reset_defaults()
     log = capfd.readouterr().err
     assert "test-key" not in log
     moved = [json.loads(line) for line in log.splitlines() if '"scene.moved"' in line]
