@@ -37,6 +37,7 @@ from service.providers.runware import RunwareProvider
 from service.recipes.callbacks import Callbacks
 from service.recipes.circuits import Circuits
 from service.recipes.clip import ClipRecipe
+from service.recipes.delivery import Delivery
 from service.recipes.watch import Watch
 from service.runner import Runner
 from service.settings import ServerSettings, Settings
@@ -122,10 +123,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             circuits=circuits,
             watch=watch,
             estimates=estimates,
-            downloader=downloader,
-            workers=workers,
-            outputs=outputs,
-            downloads=settings.downloads,
+            delivery=Delivery(
+                provider=provider,
+                downloader=downloader,
+                workers=workers,
+                outputs=outputs,
+                downloads=settings.downloads,
+                now=utc_now,
+            ),
             now=utc_now,
         )
         runner = Runner(store=database, live=live, recipe=recipe, retries=settings.retries, now=utc_now)

@@ -11,7 +11,8 @@ from typing import Protocol
 import structlog
 
 from service.live import Live
-from service.recipes.clip import Parked, Track
+from service.recipes.clip import Parked
+from service.recipes.track import Track
 from service.settings import RetriesSettings
 from sessions import lifecycle
 from sessions.clock import Clock

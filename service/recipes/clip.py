@@ -9,21 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Protocol, TypeVar
 
 import structlog
 
-from service.breaker import Refused
 from service.estimates import Estimates, generation_of
 from service.limits import Slots
-from service.media.download import Downloader
-from service.media.facts import VideoFacts
-from service.media.probe import quick
-from service.media.workers import MediaWorkers, media_missing
 from service.providers.base import (
     Failed,
     Finished,
@@ -31,24 +23,21 @@ from service.providers.base import (
     NoAnswer,
     NotNow,
     Running,
-    TaskStatus,
     UnknownTask,
     VideoProvider,
     VideoTask,
 )
 from service.providers.catalogue import Catalogue
 from service.recipes.circuits import Circuits
+from service.recipes.delivery import Delivery
+from service.recipes.respondent import Respondent, pauses
+from service.recipes.track import Track
 from service.recipes.watch import Watch, Watched
-from service.settings import DownloadsSettings
-from service.storage.outputs import Outputs
 from sessions import lifecycle
 from sessions.clock import Clock
-from sessions.errors import DownloadError, MediaError, ProviderError, SceneError
-from sessions.lifecycle import Transition
-from sessions.model import Lane, Scene, SceneState, Stage, Take
+from sessions.errors import ProviderError
+from sessions.model import Scene, SceneState, Stage
 from sessions.progress import reached, while_generating
-
-_T = TypeVar("_T")
 
 _log = structlog.get_logger(__name__)
 
@@ -61,27 +50,11 @@ _SILENCE_LIMIT = 3
 #: how often a task may surely be unknown after a submission of unclear outcome before that is a refusal
 _REFUSAL_LIMIT = 8
 
-#: longest pause while the provider is away, busy or unclear, in seconds
-_LONGEST_PAUSE = 30.0
-
 #: longest pause that a provider is granted when it asks for one, in seconds
 _LONGEST_REQUEST = 300.0
 
 #: longest pause between two questions for a task that is being reconciled, in seconds
 _LONGEST_RECONCILE_PAUSE = 600.0
-
-
-class Track(Protocol):
-    """A scene on its way. ``write`` puts a transition on disk and only then shows it."""
-
-    scene: Scene
-    lane: Lane
-
-    async def write(self, transition: Transition) -> None:
-        """Apply; afterwards ``scene`` is the scene as stored. Raises ``Superseded``."""
-
-    def say(self, text: str) -> None:
-        """Show what the scene waits for, until the next transition."""
 
 
 class Parked(Exception):
@@ -100,23 +73,16 @@ class ClipRecipe:
         circuits: Circuits,
         watch: Watch,
         estimates: Estimates,
-        downloader: Downloader,
-        workers: MediaWorkers,
-        outputs: Outputs,
-        downloads: DownloadsSettings,
+        delivery: Delivery,
         now: Clock,
     ) -> None:
-        self._provider = provider
+        self._provider = Respondent(provider)
         self._catalogue = catalogue
         self._slots = slots
         self._circuits = circuits
         self._watch = watch
         self._estimates = estimates
-        self._downloader = downloader
-        self._downloading = asyncio.Semaphore(downloads.parallel)
-        self._workers = workers
-        self._outputs = outputs
-        self._downloads = downloads
+        self._delivery = delivery
         self._now = now
 
     async def make(self, track: Track) -> None:
@@ -136,10 +102,10 @@ class ClipRecipe:
             # Restarts of ours and late verdicts say nothing about how long the provider takes.
             if in_one_go and (experience := generation_of(track.scene)) is not None:
                 self._estimates.learn(experience)
-        await self._keep(track)
+        await self._delivery.keep(track)
 
     async def _generated(self, track: Track, location: str, cost_usd: float | None) -> None:
-        name = self._outputs.new_name(track.scene.session_id, track.scene.scenario)
+        name = self._delivery.new_name(track.scene)
         await track.write(lifecycle.generated(track.scene, location, cost_usd, name, self._now()))
 
     # ------------------------------------------------------------------ the provider's part
@@ -174,14 +140,14 @@ class ClipRecipe:
         """Leave with the scene at "sent": the provider has the task."""
         refused = 0
         doubted = track.scene.submitted_at is not None  # an earlier submission may have arrived
-        pauses = _pauses(self._provider.poll_seconds)
+        waits = pauses(self._provider.poll_seconds)
         while not known and not track.scene.terminal:
             await self._line_up(track)
             try:
                 async with self._circuits.call(track.scene.model):
                     if track.scene.submitted_at is None:
                         await track.write(lifecycle.start(track.scene, self._now()))
-                    await _exchange(self._provider.submit(self._task(track.scene)))
+                    await self._provider.submit(self._task(track.scene))
                 known = True
             except NotNow as busy:
                 _log.info("task.not_now", task=track.scene.task_id, reason=str(busy))
@@ -189,12 +155,12 @@ class ClipRecipe:
                     self._slots.release(track.scene.id)
                     await track.write(lifecycle.put_back(track.scene, self._now()))
                 track.say(f"The provider takes no more work at the moment ({busy}); waiting")
-                await asyncio.sleep(max(next(pauses), min(busy.retry_after or 0.0, _LONGEST_REQUEST)))
+                await asyncio.sleep(max(next(waits), min(busy.retry_after or 0.0, _LONGEST_REQUEST)))
             except InDoubt as doubt:
                 _log.warning("task.in_doubt", task=track.scene.task_id, reason=str(doubt))
                 doubted = True
                 track.say(f"The provider's answer is unclear ({doubt}); asking before anything is sent again")
-                await asyncio.sleep(next(pauses))
+                await asyncio.sleep(next(waits))
                 found = await self._is_known(track.scene)
                 known = bool(found)
                 refused += found is False
@@ -233,18 +199,18 @@ class ClipRecipe:
         None for one that can be reached and stays silent, which may mean "unknown": then the same
         UUID is sent again, and the answer that it is used already says the rest.
         """
-        pauses = _pauses(self._provider.poll_seconds)
+        waits = pauses(self._provider.poll_seconds)
         silent = 0
         while True:
             try:
-                await self._status(scene.task_id)
+                await self._provider.status(scene.task_id)
             except UnknownTask:
                 return False
             except InDoubt as doubt:
                 silent += isinstance(doubt, NoAnswer)
                 if silent >= _SILENCE_LIMIT:
                     return None
-                await asyncio.sleep(next(pauses))
+                await asyncio.sleep(next(waits))
             else:
                 return True
 
@@ -254,12 +220,12 @@ class ClipRecipe:
         Time while it is out of reach does not count towards the deadline.
         """
         unknown, waited = 0, 0.0
-        troubled = _pauses(self._provider.poll_seconds)
+        troubled = pauses(self._provider.poll_seconds)
         rarely: Iterator[float] | None = None
         while True:
             asked, counts = time.monotonic(), True
             try:
-                status = await self._status(track.scene.task_id)
+                status = await self._provider.status(track.scene.task_id)
             except UnknownTask:
                 unknown += 1
                 if unknown >= _UNKNOWN_LIMIT and not self._was_accepted(track.scene):
@@ -274,26 +240,16 @@ class ClipRecipe:
                     return status
                 if isinstance(status, Failed):
                     raise status.error
-                unknown, troubled = 0, _pauses(self._provider.poll_seconds)
+                unknown, troubled = 0, pauses(self._provider.poll_seconds)
                 pause = await self._going_on(track, status)
             if rarely is None and (unknown >= _UNKNOWN_LIMIT or self._is_late(track.scene, waited)):
                 await self._reconcile(track)
-                rarely = _pauses(self._provider.reconcile_pause_seconds, _LONGEST_RECONCILE_PAUSE)
+                rarely = pauses(self._provider.reconcile_pause_seconds, _LONGEST_RECONCILE_PAUSE)
             if rarely is not None:
                 self._give_up_some_day(track.scene, unknown=unknown >= _UNKNOWN_LIMIT)
                 pause = next(rarely)
             await self._watch.pause(watched, pause)
             waited += (time.monotonic() - asked) * counts
-
-    async def _status(self, task_id: str) -> TaskStatus:
-        """Ask once, and once more in the archive for what the provider does not know at the first."""
-        try:
-            return await _exchange(self._provider.check(task_id))
-        except UnknownTask:
-            try:
-                return await _exchange(self._provider.details(task_id))
-            except InDoubt:
-                raise UnknownTask(task_id) from None  # the first answer stands
 
     async def _going_on(self, track: Track, status: Running) -> float:
         """Show how far the clip is; answers the pause until the next question."""
@@ -345,147 +301,6 @@ class ClipRecipe:
             webhook_url=self._watch.webhook_url(scene.task_id),
         )
 
-    # ------------------------------------------------------------------ our part
-
-    async def _keep(self, track: Track) -> None:
-        """From "generated" to the take on record.
-
-        What a stop leaves behind is taken up again: the file under its name, or the result.
-        """
-        name, result = track.scene.file, track.scene.result
-        assert name is not None
-        assert result is not None
-        try:
-            if self._outputs.has(name):  # an earlier process came as far as this
-                facts = await self._check(self._outputs.folder / name)
-            else:
-                facts = await self._bring_home(track, result, name)
-            await track.write(lifecycle.downloaded(track.scene, self._now()))
-        except SceneError:
-            self._outputs.discard(name)
-            await self._downloader.discard(result)
-            raise
-        take = await self._take(track.scene, name, facts)
-        await track.write(lifecycle.succeed(track.scene, take, self._now()))
-        await self._downloader.discard(result)
-
-    async def _bring_home(self, track: Track, location: str, name: str) -> VideoFacts | None:
-        """Download, check, and put under its name; never a reason to generate again.
-
-        A file that cannot be had is asked for until the budget is spent; one that arrives broken,
-        a few times.
-        """
-        give_up = time.monotonic() + self._downloads.give_up_seconds
-        broken = 0
-        pauses = _pauses(self._downloads.pause_seconds)
-        while True:
-            try:
-                async with self._downloading:
-                    part = self._outputs.part(name)
-                    await self._downloader.fetch(location, part)
-                facts = await self._check(part)
-                await self._outputs.publish(name)
-            except MediaError as error:
-                broken += 1
-                if broken >= self._downloads.attempts:
-                    raise _undelivered(error) from error
-                self._say_again(track, error)
-            except DownloadError as error:
-                self._outputs.discard(name)  # a full disk needs the room
-                self._outputs.restore()
-                moved = await self._new_location(track.scene, location)
-                if time.monotonic() >= give_up or (moved is None and not error.retryable):
-                    raise _undelivered(error) from error
-                location = moved or location
-                self._say_again(track, error)
-            else:
-                return facts
-            await asyncio.sleep(next(pauses))
-
-    async def _new_location(self, scene: Scene, location: str) -> str | None:
-        """Where the provider has put the video meanwhile, if it has."""
-        if not self._provider.keeps_tasks:
-            return None
-        try:
-            status = await self._status(scene.task_id)
-        except (UnknownTask, InDoubt):
-            return None
-        return status.location if isinstance(status, Finished) and status.location != location else None
-
-    def _say_again(self, track: Track, error: SceneError) -> None:
-        _log.warning("download.again", code=error.code, reason=error.message)
-        track.say(f"The video is made and is being fetched again: {error.message}")
-
-    async def _check(self, file: Path) -> VideoFacts | None:
-        """Raise ``MediaError`` unless the file is a complete video.
-
-        Only a verdict on the file counts. Where it cannot be looked at closely, for want of the
-        ``media`` extra, memory or time, its structure decides: a paid video is not thrown away
-        for our own trouble.
-        """
-        if not media_missing():
-            try:
-                return await self._workers.probe(file)
-            except MediaError as error:
-                if error.code == "corrupt":
-                    raise
-                _log.warning("probe.failed", code=error.code, reason=error.message)
-            except OSError as error:
-                _log.warning("probe.failed", reason=str(error))
-        try:
-            await asyncio.to_thread(quick, file)
-        except OSError as error:
-            raise DownloadError(f"The video could not be read: {error.strerror}", code="storage") from error
-        return None
-
-    async def _take(self, scene: Scene, name: str, facts: VideoFacts | None) -> Take:
-        stat = await asyncio.to_thread((self._outputs.folder / name).stat)
-        return Take(
-            id=str(uuid.uuid4()),
-            session_id=scene.session_id,
-            scene_id=scene.id,
-            scenario=scene.scenario,
-            number=scene.take,
-            file=name,
-            prompt=scene.prompt,
-            model=scene.model,
-            provider=scene.provider,
-            seconds=facts.seconds if facts else scene.seconds,
-            width=facts.width if facts else scene.width,
-            height=facts.height if facts else scene.height,
-            size=stat.st_size,
-            cost_usd=scene.cost_usd,
-            created_at=self._now(),
-        )
-
 
 def _not_on_record() -> ProviderError:
     return ProviderError("The provider has no record of the task; regenerate the scene", code="notFound")
-
-
-async def _exchange(exchange: Awaitable[_T]) -> _T:
-    """One exchange with a provider; whatever breaks in it unforeseen says nothing of the task."""
-    try:
-        return await exchange
-    except (Refused, UnknownTask, SceneError):
-        raise
-    except Exception as error:
-        _log.exception("provider.broke")
-        raise NoAnswer(f"{type(error).__name__} while speaking to it", code="internal") from error
-
-
-def _pauses(first: float, longest: float = _LONGEST_PAUSE) -> Iterator[float]:
-    """Pauses in seconds, each twice the one before."""
-    pause = first
-    while True:
-        yield pause
-        pause = min(2 * pause, longest)
-
-
-def _undelivered(error: SceneError) -> DownloadError:
-    return DownloadError(
-        f"The video was made, but not delivered whole: {error.message}",
-        code=error.code,
-        retryable=error.retryable,
-        details=error.details,
-    )

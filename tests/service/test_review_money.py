@@ -47,7 +47,7 @@ async def resume(house: House, job_id: str) -> Any:
 async def test_a_provider_that_takes_a_task_and_says_nothing_does_not_fail_it(
     tmp_path: Path, wire: RunwareServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.recipes.clip._LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr("service.recipes.respondent._LONGEST_PAUSE", 0.02)
     monkeypatch.setattr("service.recipes.clip._REFUSAL_LIMIT", 2)
     answer, silent = wire.answer, True
 
@@ -69,7 +69,7 @@ async def test_a_provider_that_takes_a_task_and_says_nothing_does_not_fail_it(
 async def test_a_task_that_may_have_arrived_is_not_free_to_cancel_because_it_was_told_to_wait_later(
     tmp_path: Path, wire: RunwareServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.recipes.clip._LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr("service.recipes.respondent._LONGEST_PAUSE", 0.05)
     answer, silent = wire.answer, True
     arrived: set[str] = set()
 
@@ -233,7 +233,7 @@ async def test_a_fetch_teaches_nothing_about_the_provider(tmp_path: Path, wire: 
 async def test_an_address_that_changes_with_every_question_ends_too(
     tmp_path: Path, wire: RunwareServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.recipes.clip._LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr("service.recipes.respondent._LONGEST_PAUSE", 0.05)
     check, asked = RunwareProvider.check, iter(range(10**9))
 
     async def freshly_signed(self: RunwareProvider, task_id: str) -> TaskStatus:

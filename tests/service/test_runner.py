@@ -25,7 +25,9 @@ from service.media.workers import MediaWorkers
 from service.providers.catalogue import Catalogue
 from service.providers.local import LocalProvider
 from service.recipes.circuits import Circuits
-from service.recipes.clip import ClipRecipe, Parked, Track
+from service.recipes.clip import ClipRecipe, Parked
+from service.recipes.delivery import Delivery
+from service.recipes.track import Track
 from service.recipes.watch import Watch
 from service.runner import Runner
 from service.settings import RetriesSettings
@@ -542,10 +544,14 @@ async def test_a_store_that_fails_while_the_renderer_works_fails_no_scene(rig: R
         circuits=Circuits("local", settings.limits),
         watch=Watch(provider, polls_per_second=1000),
         estimates=Estimates(),
-        downloader=Downloader(settings.downloads, scratch=outputs.folder),
-        workers=workers,
-        outputs=outputs,
-        downloads=settings.downloads,
+        delivery=Delivery(
+            provider=provider,
+            downloader=Downloader(settings.downloads, scratch=outputs.folder),
+            workers=workers,
+            outputs=outputs,
+            downloads=settings.downloads,
+            now=utc_now,
+        ),
         now=utc_now,
     )
     again = replace(rig, database=database, live=Live())

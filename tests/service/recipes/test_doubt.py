@@ -153,7 +153,7 @@ async def test_an_accepted_task_that_is_nowhere_on_record_is_reconciled_and_not_
     tmp_path: Path, wire: RunwareServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The provider's records may come back; if they do not, that is the reason of the failure."""
-    monkeypatch.setattr("service.recipes.clip._LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr("service.recipes.respondent._LONGEST_PAUSE", 0.05)
     wire.script(PROMPT, Script(hold=True))
     how = {"reconcile_pause_seconds": 0.02, "reconcile_hours": 2 / 3600}
     async with opened(tmp_path, wire, **how) as house:
