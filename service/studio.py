@@ -83,7 +83,7 @@ class Studio:
 
     def seen_by(self, viewer: Viewer) -> Studio:
         """The same studio, in which what ``viewer`` must not see is not there."""
-        if viewer == self._viewer:
+        if viewer is self._viewer:
             return self
         theirs = copy.copy(self)
         theirs._viewer = viewer  # noqa: SLF001 - a copy of this very object

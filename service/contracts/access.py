@@ -32,13 +32,16 @@ class Doorkeeper:
     def __init__(self, identity: Identity | None) -> None:
         self._identity = identity
 
+    def asks(self, access: Access) -> bool:
+        """Whether somebody has to be admitted at all."""
+        return self._identity is not None and access is not Access.PUBLIC
+
     async def admit(self, request: web.Request, access: Access) -> None:
         """Put caller and viewer on the request.
 
         Raises ``Unauthenticated``, ``Forbidden`` or ``IdentityUnavailable``.
         """
-        if self._identity is None or access is Access.PUBLIC:
-            return
+        assert self._identity is not None, "asked only where identity is on"
         caller = await self._caller(self._identity, request, access)
         if caller is None:
             request[_VIEWER] = Viewer()

@@ -121,7 +121,13 @@ class Guard:
         started = time.perf_counter()
         try:
             self._check_names(request)
-            response = await self._answer(request, handler)
+            route = self._by_handler.get(request.match_info.handler)
+            if route is not None and self._doorkeeper.asks(route.access):
+                await self._doorkeeper.admit(request, route.access)
+            if route is not None and route.creates and idempotency.HEADER in request.headers:
+                response = await self._idempotency.answer(request, handler)
+            else:
+                response = await handler(request)
         except Exception as error:  # noqa: BLE001 - the border: whatever breaks, the client gets a plain answer
             response = self._refusal(request, error)
         if not response.prepared:
@@ -136,14 +142,6 @@ class Guard:
                 ms=round((time.perf_counter() - started) * 1000, 1),
             )
         return response
-
-    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        route = self._by_handler.get(request.match_info.handler)
-        if route is not None:
-            await self._doorkeeper.admit(request, route.access)
-            if route.creates and idempotency.HEADER in request.headers:
-                return await self._idempotency.answer(request, handler)
-        return await handler(request)
 
     def _check_names(self, request: web.Request) -> None:
         """Refuse requests that a foreign web page has made, or made possible by DNS rebinding."""
