@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 import time
 import uuid
-from collections.abc import Iterator
 from typing import cast
 from weakref import WeakValueDictionary
 
@@ -72,11 +70,14 @@ _READS = frozenset({"getResponse", "getTaskDetails"})
 #: how long good-byes may take, in seconds
 _CLOSING = 2.0
 
+#: how long the archive may take, in seconds: it is asked only about what is in doubt already
+_ARCHIVE_SECONDS = 5.0
+
+#: an archive that gave no answer is left alone for so long, in seconds
+_ARCHIVE_REST = 60.0
+
 #: pause after a failed attempt to connect, however many want to, in seconds
 _BETWEEN_ATTEMPTS = 1.0
-
-#: largest webhook body that is looked at, and most tasks taken from one
-_WEBHOOK_BYTES, _WEBHOOK_TASKS = 256 * 1024, 100
 
 #: what the SDK lets through when a connection breaks at an odd moment
 _LOST = (WebSocketException, OSError)
@@ -115,6 +116,9 @@ class RunwareProvider:
         assert settings.api_key is not None, "settings refuse runware without a key"
         self._settings = settings
         self._options = RunOptions(timeout=int(settings.acknowledge_seconds * 1000))
+        archive_seconds = min(settings.acknowledge_seconds, _ARCHIVE_SECONDS)
+        self._archive_options = RunOptions(timeout=int(archive_seconds * 1000))
+        self._archive_rests_until = float("-inf")
         self.poll_seconds = settings.poll_seconds
         self.deadline_seconds = settings.deadline_seconds
         self.reconcile_pause_seconds = settings.reconcile_pause_seconds
@@ -186,16 +190,19 @@ class RunwareProvider:
                 self._sharing.forget(task_id)
 
     async def details(self, task_id: str) -> TaskStatus:
+        if time.monotonic() < self._archive_rests_until:
+            raise NoAnswer("Runware's archive has just been silent", code="timeout")
         await self._reach()
         turn = self._turn(task_id)
         async with turn:
             turn.begin()
             try:
-                items = await self._client.get_task_details({"taskUUID": task_id}, self._options)
+                items = await self._client.get_task_details({"taskUUID": task_id}, self._archive_options)
             except _LOST as error:
                 raise _lost(error) from error
             except RunwareError as error:
                 if turn.error is None:
+                    self._archive_rests_until = time.monotonic() + _ARCHIVE_REST
                     raise self._unanswered(error) from error
                 if turn.error.get("taskType") == "getResponse":  # late: the answer to an earlier question
                     raise InDoubt(error.message, code=error.code) from error
@@ -338,38 +345,6 @@ class RunwareProvider:
             return False
         turn.error = error
         return True
-
-
-def tasks_in(body: bytes) -> set[str]:
-    """The tasks that a webhook's body names.
-
-    Nothing else of it can be believed: webhooks are not signed. The tasks are then asked for.
-    """
-    if len(body) > _WEBHOOK_BYTES:
-        return set()
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return set()
-    named: set[str] = set()
-    for item in _items(found):
-        with contextlib.suppress(ValueError):
-            named.add(str(uuid.UUID(str(item.get("taskUUID")))))
-        if len(named) == _WEBHOOK_TASKS:
-            break
-    return named
-
-
-def _items(found: object) -> Iterator[Json]:
-    """The objects of a body: one, a list, or either below ``data``, ``errors`` or ``error``."""
-    for outer in found if isinstance(found, list) else [found]:
-        if isinstance(outer, dict):
-            yield outer
-            for name in ("data", "errors", "error"):
-                inner = outer.get(name)
-                yield from (
-                    item for item in (inner if isinstance(inner, list) else [inner]) if isinstance(item, dict)
-                )
 
 
 def _tell(entry: LogEntry) -> None:

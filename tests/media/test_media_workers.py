@@ -331,7 +331,7 @@ async def test_cancelling_leaves_nothing(media: MediaWorkers, tmp_path: Path) ->
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - start < 0.2
+    assert time.monotonic() - start < 10, "long before the work itself would end"
     assert not alive(worker)
     assert list(tmp_path.iterdir()) == []
 
@@ -344,7 +344,7 @@ async def test_a_stopped_worker_is_killed(media: MediaWorkers, tmp_path: Path) -
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - start < 0.2
+    assert time.monotonic() - start < 10, "long before the work itself would end"
     assert not alive(worker)
     assert list(tmp_path.iterdir()) == []
 
