@@ -73,7 +73,7 @@ def _set_up(lock: str) -> None:
         return
     uv = shutil.which("uv")
     print(f"Setting up .venv from {lock} with {'uv' if uv else 'pip'} ...", file=sys.stderr, flush=True)
-    if not PYTHON.exists():
+    if not PYTHON.exists() or not (uv or _has_pip()):  # an interrupted start leaves one without pip
         _create_venv(uv)
     with_pip: list[Path | str] = [PYTHON, "-m", "pip", "install", "-q"]
     install = [uv, "pip", "install", "--quiet", "--python", PYTHON] if uv else with_pip
@@ -94,6 +94,11 @@ def _create_venv(uv: str | None) -> None:
         shutil.rmtree(VENV, ignore_errors=True)
         print("Is venv missing? On Debian and Ubuntu: apt install python3-venv", file=sys.stderr)
         raise
+
+
+def _has_pip() -> bool:
+    asked = subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, check=False)
+    return asked.returncode == 0
 
 
 def _digest(lock: str) -> str:
@@ -140,4 +145,7 @@ def _check(command: list[Path | str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("run.py: interrupted; the same command goes on from here")

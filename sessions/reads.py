@@ -26,10 +26,14 @@ _VISIBLE = sa.or_(
     tables.sessions.c.owner == _by("owner", type_=sa.String),
 )
 _SESSION = sa.select(tables.sessions).where(tables.sessions.c.id == _by("session_id"), _VISIBLE)
-_COUNT_SESSIONS = sa.select(sa.func.count()).select_from(tables.sessions).where(_VISIBLE)
+#: what is nobody's is for those who know its id, so no list tells it
+_LISTED = sa.or_(
+    _by("everything", type_=sa.Boolean), tables.sessions.c.owner == _by("owner", type_=sa.String)
+)
+_COUNT_SESSIONS = sa.select(sa.func.count()).select_from(tables.sessions).where(_LISTED)
 _PAGE_OF_SESSIONS = (
     sa.select(tables.sessions)
-    .where(_VISIBLE)
+    .where(_LISTED)
     .order_by(tables.sessions.c.created_at.desc(), tables.sessions.c.id)
     .limit(_by("limit", type_=sa.Integer))
     .offset(_by("offset", type_=sa.Integer))

@@ -76,7 +76,10 @@ class Store(Protocol):
     async def sessions(
         self, viewer: Viewer = EVERYTHING, *, limit: int, offset: int
     ) -> tuple[list[Session], int]:
-        """A page of the sessions that ``viewer`` sees, newest first, and how many there are in all."""
+        """A page of ``viewer``'s own sessions, newest first, and how many there are in all.
+
+        What is nobody's is seen by those who know its id, and not listed.
+        """
 
     async def save_descriptions(
         self, session_id: str, descriptions: Sequence[SceneDescription], now: datetime

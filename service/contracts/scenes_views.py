@@ -138,7 +138,8 @@ def cancelled(snapshot: JobSnapshot) -> dict[str, Any]:
 def scene_problem(scene: Scene) -> dict[str, Any]:
     """Why the scene failed; all null otherwise."""
     if scene.state is SceneState.CANCELLED:
-        return {"error": "cancelled", "error_code": "cancelled", "provider_code": None, "retryable": True}
+        again = scene.stage is not Stage.COMPLETE  # else its video came after all, and is a take
+        return {"error": "cancelled", "error_code": "cancelled", "provider_code": None, "retryable": again}
     if scene.failure is None:
         return {"error": None, "error_code": None, "provider_code": None, "retryable": None}
     return {
