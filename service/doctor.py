@@ -57,8 +57,9 @@ async def _database(settings: Settings) -> Health:
         _, revision = await database.open()
         unfinished = len(await database.unfinished_jobs())
     except ConfigError as error:
-        in_use = error.code == "database_in_use"  # a running server is no illness
-        return Health(ok=in_use, detail=error.message)
+        if error.code == "database_in_use":  # a running server is no illness
+            return Health(ok=True, detail=f"{database.path} is in use by a server that is running")
+        return Health(ok=False, detail=error.message)
     except (StoreUnavailable, OSError) as error:
         return Health(ok=False, detail=f"{database.path}: {error}")
     finally:

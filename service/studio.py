@@ -129,7 +129,7 @@ class Studio:
         except RequestKnown as repeated:
             return await self.session(_subject(repeated.known))
         _log.info("session.created", session=session.id, descriptions=len(descriptions))
-        return session
+        return await self.session(session.id)
 
     async def session_of(
         self, descriptions: Sequence[SceneDescription], scenarios: Sequence[Scenario]
@@ -194,7 +194,7 @@ class Studio:
             self._check(session.brief, new)
             with contextlib.suppress(DescriptionChanged):  # the same edit, then, of the newer text
                 await self._store.save_descriptions(session_id, [new], self._now())
-                return new
+                return replace(new, version=new.version + 1)
         raise Conflict(f"The {scenario} scene is being edited by somebody else; try again")
 
     async def approve(self, session_id: str, scenarios: Sequence[Scenario]) -> Session:
@@ -447,13 +447,17 @@ class Studio:
         for job_id in jobs:
             await self.job(job_id)
             self._executor.submit(job_id)  # it runs already, unless its caller never heard of it
+        asked = {scene.scenario: _content(scene) for scene in wanted}
         if len(jobs) == 1:
-            making = {scene.scenario: _content(scene) for scene in (await self.job(jobs[0])).snapshot.scenes}
-            if all(making.get(scene.scenario) == _content(scene) for scene in wanted):
+            scenes = (await self.job(jobs[0])).snapshot.scenes
+            making = {it.scenario: _content(it) for it in scenes if it.state is not SceneState.CANCELLED}
+            if asked.items() <= making.items():
                 return Ticket(job_id=jobs[0], scenes=len(wanted), joined=True)
-        names = [scene.scenario.value for scene in busy]
+        others = [scene for scene in busy if _content(scene) != asked[scene.scenario]]
+        how = "from other content" if others else "by a job that does not make all that is asked for"
+        names = [scene.scenario.value for scene in others or busy]
         raise Conflict(
-            f"Being made at the moment, from other content: {', '.join(names)}; wait for it, then ask again",
+            f"Being made at the moment, {how}: {', '.join(names)}; wait for it, then ask again",
             details={"scenarios": names, "job_ids": jobs},
         )
 

@@ -399,7 +399,7 @@ async def test_an_edit_during_the_run_makes_the_next_press_a_conflict(rig: Rig) 
     with pytest.raises(Conflict) as refused:
         await rig.studio.generate(session_id)
     assert refused.value.details == {
-        "scenarios": ["hook", "problem", "solution", "cta"],
+        "scenarios": ["cta"],
         "job_ids": [running.job_id],
     }
     with pytest.raises(Conflict, match="cta"):

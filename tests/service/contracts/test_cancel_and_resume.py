@@ -191,6 +191,21 @@ async def test_an_order_to_cancel_that_makes_no_sense_is_refused(
     await cancel(local, job_id)
 
 
+async def test_a_job_that_has_lost_a_scene_is_not_joined_for_it(paid: House, wire: RunwareServer) -> None:
+    wire.script_default(Script(hold=True))
+    session_id = await paid.session()
+    job_id = await paid.generate(session_id)
+    await all_sent(paid, job_id)
+    await cancel(paid, job_id, "hook")
+    answer = await paid.post("/api/videos/generate-scenes", {"session_id": session_id})
+    assert answer.status == 409
+    assert answer.json["detail"]["scenarios"] == ["problem", "solution", "cta"]
+    assert "does not make all" in answer.json["error"]
+    wire.release()
+    await settled(paid, job_id)
+    assert len(wire.charges) == 4
+
+
 async def test_waiting_for_a_scene_that_gets_cancelled_ends(paid: House, wire: RunwareServer) -> None:
     wire.script_default(Script(hold=True))
     body = {"session_id": await paid.session(), "scenario": "hook"}
