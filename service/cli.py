@@ -1,4 +1,4 @@
-"""The ``scenewright`` command: serve, demo, migrate, doctor, keys.
+"""The ``scenewright`` command: serve, demo, migrate, doctor, keys, credits.
 
 Exit codes: 0 done; 1 it did not work out; 2 the configuration or the call is wrong.
 """
@@ -10,25 +10,23 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
 
 from service.app import listening, open_service
+from service.cli_credits import credits_
+from service.command import ConfigFile, beside, run, settings_of
 from service.demo import run_demo
 from service.doctor import examine
-from service.logs import configure_logging
-from service.settings import Settings, load_settings
+from service.settings import Settings
 from sessions import api_keys
 from sessions.api_keys import ApiKey, Scope
 from sessions.clock import utc_now
 from sessions.database import Database
-from sessions.errors import ConfigError, InvalidInput, NotFound, ScenewrightError
-from sessions.store import StoreUnavailable
+from sessions.errors import NotFound
 
 _log = structlog.get_logger(__name__)
 
@@ -41,8 +39,8 @@ app = typer.Typer(
 
 keys = typer.Typer(help="API keys, for batch work and for other services.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+app.add_typer(credits_, name="credits")
 
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file laid over the defaults.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")]
 Provider = Annotated[str | None, typer.Option(help="local or runware.")]
@@ -51,30 +49,30 @@ Provider = Annotated[str | None, typer.Option(help="local or runware.")]
 @app.command()
 def serve(config: ConfigFile = None, host: Host = None, port: Port = None, provider: Provider = None) -> None:
     """Serve the HTTP APIs until SIGTERM or Ctrl-C."""
-    settings = _settings(config, {"server": {"host": host, "port": port}, "provider": provider})
-    _run(_serve(settings))
+    settings = settings_of(config, {"server": {"host": host, "port": port}, "provider": provider})
+    run(_serve(settings))
 
 
 @app.command()
 def demo(config: ConfigFile = None, provider: Provider = None) -> None:
     """Make four videos from a built-in brief and show where they are."""
-    usual = _settings(config, {"provider": provider, "log": {"level": "warning"}})
+    usual = settings_of(config, {"provider": provider, "log": {"level": "warning"}})
     settings = usual.model_copy(update={"server": usual.server.model_copy(update={"port": 0})})
-    sys.exit(_run(run_demo(settings, usual_port=usual.server.port, command=_command())))
+    sys.exit(run(run_demo(settings, usual_port=usual.server.port, command=_command())))
 
 
 @app.command()
 def migrate(config: ConfigFile = None) -> None:
     """Bring the database's schema up to date (serving does so by itself)."""
-    settings = _settings(config, {})
-    typer.echo(_run(_migrate(settings)))
+    settings = settings_of(config)
+    typer.echo(run(_migrate(settings)))
 
 
 @app.command()
 def doctor(config: ConfigFile = None, provider: Provider = None) -> None:
     """Check settings, disk, database, renderer and provider; says what to do about each problem."""
-    settings = _settings(config, {"provider": provider})
-    sys.exit(_run(examine(settings)))
+    settings = settings_of(config, {"provider": provider})
+    sys.exit(run(examine(settings)))
 
 
 @keys.command("create")
@@ -85,7 +83,7 @@ def create_key(
     config: ConfigFile = None,
 ) -> None:
     """Make a key. It is printed this once: only its hash is kept."""
-    key, text = _run(_create_key(_settings(config, {}), owner, label, scope))
+    key, text = run(_create_key(settings_of(config), owner, label, scope))
     typer.echo(text)
     # Not on stdout: KEY=$(scenewright keys create ...) holds the key alone.
     typer.echo(f"Key {key.id} acts as {key.owner}. It is shown only this once; keep it safe.", err=True)
@@ -94,7 +92,7 @@ def create_key(
 @keys.command("list")
 def list_keys(config: ConfigFile = None) -> None:
     """Show which keys there are, oldest first."""
-    for key in _run(_list_keys(_settings(config, {}))):
+    for key in run(_list_keys(settings_of(config))):
         typer.echo(_line(key))
 
 
@@ -104,7 +102,7 @@ def revoke_key(
     config: ConfigFile = None,
 ) -> None:
     """Revoke a key; a running server follows within seconds."""
-    typer.echo(_line(_run(_revoke_key(_settings(config, {}), key_id))))
+    typer.echo(_line(run(_revoke_key(settings_of(config), key_id))))
 
 
 def main() -> NoReturn:
@@ -113,44 +111,12 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _settings(config: Path | None, arguments: dict[str, Any]) -> Settings:
-    try:
-        settings = load_settings(_given(arguments), config=config)
-    except ConfigError as error:
-        _refuse(error)
-    configure_logging(settings.log)
-    return settings
-
-
 def _command() -> str:
     """How this program was called, for telling a person what to call next."""
     called = Path(sys.argv[0])
     found = shutil.which("scenewright")
     on_path = found is not None and called.exists() and called.samefile(found)
     return "scenewright" if on_path or called.name != "scenewright" else os.path.relpath(called)
-
-
-def _given(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Without what was not said on the command line."""
-    nested = {key: _given(value) if isinstance(value, dict) else value for key, value in arguments.items()}
-    return {key: value for key, value in nested.items() if value is not None}
-
-
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    try:
-        return asyncio.run(work)
-    except (ConfigError, InvalidInput) as error:
-        _refuse(error)
-    except NotFound as error:
-        _refuse(error, code=1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _refuse(error: ScenewrightError, *, code: int = 2) -> NoReturn:
-    for line in error.message.splitlines():
-        typer.echo(f"scenewright: {line}", err=True)
-    sys.exit(code)
 
 
 async def _serve(settings: Settings) -> None:
@@ -180,33 +146,20 @@ async def _migrate(settings: Settings) -> str:
     )
 
 
-@asynccontextmanager
-async def _beside(settings: Settings) -> AsyncIterator[Database]:
-    """The database, whether or not a server is using it."""
-    database = Database(settings.database.url)
-    try:
-        await database.open_beside()
-        yield database
-    except StoreUnavailable as error:
-        raise ConfigError(f"database {database.path} cannot be used: {error}") from error
-    finally:
-        await database.close()
-
-
 async def _create_key(settings: Settings, owner: str, label: str, scopes: list[Scope]) -> tuple[ApiKey, str]:
     key, text = api_keys.issue(owner, label=label, scopes=scopes, now=utc_now())
-    async with _beside(settings) as database:
+    async with beside(settings) as database:
         await database.add_api_key(key)
     return key, text
 
 
 async def _list_keys(settings: Settings) -> list[ApiKey]:
-    async with _beside(settings) as database:
+    async with beside(settings) as database:
         return await database.api_keys()
 
 
 async def _revoke_key(settings: Settings, key_id: str) -> ApiKey:
-    async with _beside(settings) as database:
+    async with beside(settings) as database:
         key = await database.revoke_api_key(key_id, utc_now())
     if key is None:
         raise NotFound(f"there is no key {key_id!r}; `scenewright keys list` shows those there are")

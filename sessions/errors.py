@@ -6,8 +6,11 @@
     │   └── UnsupportedByModel  the chosen model cannot do it
     ├── NotFound              no such session, job, scene or file (for this caller)
     ├── Conflict              it clashes with work that is under way
+    ├── QuotaReached          the user has as many jobs under way as the terms allow
+    ├── InsufficientCredit    the caller cannot pay for it
     ├── Unauthenticated       what was presented does not say who is asking
     ├── IdentityUnavailable   who is asking cannot be established at the moment
+    ├── TooMany               the caller asks too often; says when to come back
     ├── Stopping              the server is shutting down; the work goes on after the next start
     ├── WriterFailed          the description writer gave nothing usable
     ├── ConfigError           the configuration cannot be used
@@ -76,6 +79,37 @@ class Conflict(ScenewrightError):
     code = "conflict"
 
 
+class QuotaReached(ScenewrightError):
+    """There is no room for one more job."""
+
+    code = "quota"
+
+    def __init__(self, running: int) -> None:
+        super().__init__(
+            f"Maximum {running} concurrent video jobs allowed. Please wait for existing jobs to complete.",
+            details={"running": running},
+        )
+
+
+class InsufficientCredit(ScenewrightError):
+    """There is not enough credit."""
+
+    code = "insufficient_credit"
+
+    def __init__(self, *, currency: str, cost: int, available: int) -> None:
+        # Worded by document 001 ("Common Errors").
+        super().__init__(
+            f"Insufficient {currency}. Operation 'video_generation' costs {cost} {currency} "
+            f"but you have {available}.",
+            details={"currency": currency, "cost": cost, "available": available},
+        )
+        self.currency = currency
+        #: of all scenes that were asked for, in the currency's units
+        self.cost = cost
+        #: what could have been spent
+        self.available = available
+
+
 class Unauthenticated(ScenewrightError):
     """The credentials are missing or not valid."""
 
@@ -97,6 +131,17 @@ class IdentityUnavailable(ScenewrightError):
     """Who is asking cannot be established at the moment; try again."""
 
     code = "identity_unavailable"
+
+
+class TooMany(ScenewrightError):
+    """Too many requests; try again a little later."""
+
+    code = "too_many"
+
+    def __init__(self, message: str | None = None, *, retry_after: float) -> None:
+        super().__init__(message)
+        #: when there will be room again, in seconds
+        self.retry_after = retry_after
 
 
 class Stopping(ScenewrightError):
