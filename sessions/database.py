@@ -9,18 +9,32 @@ from datetime import datetime
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
-from sessions import reads, writes
+from sessions import ledger_audit, ledger_reads, listings, reads, writes
 from sessions.api_keys import ApiKey
 from sessions.engines import sqlite_engine, sqlite_path
 from sessions.errors import ConfigError
 from sessions.idempotency import KeyedRequest
+from sessions.ledger import Balance, Charge, Currency, Discrepancy, Purchase
 from sessions.lifecycle import Transition
 from sessions.lock import ProcessLock
 from sessions.migrations import current_revision, migrate, newest_revision
-from sessions.model import Event, Generation, Job, JobSnapshot, Scenario, Scene, SceneDescription, Session
+from sessions.model import (
+    Event,
+    GalleryVideo,
+    Generation,
+    Job,
+    JobFigures,
+    JobSnapshot,
+    JobState,
+    Scene,
+    SceneDescription,
+    Session,
+    Video,
+)
+from sessions.quota import Quota
 from sessions.store import StoreUnavailable
 from sessions.transactions import TransactionThreads
-from sessions.viewer import EVERYTHING, Viewer
+from sessions.viewer import EVERYTHING, SERVICE, Viewer
 
 #: how long queued transactions may take when the database is closed, in seconds
 _FAREWELL = 2.0
@@ -54,10 +68,18 @@ class Database:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-            return await self._writes.run(migrate)
+            return await asyncio.to_thread(self._migrated)
         except (StoreUnavailable, DBAPIError, CommandError, OSError) as error:
             reason = getattr(error, "orig", None) or error
             raise ConfigError(f"database {self.path} cannot be used: {reason}") from error
+
+    def _migrated(self) -> tuple[str | None, str]:
+        engine = sqlite_engine(self.path, connections=1, begin="BEGIN IMMEDIATE", foreign_keys=False)
+        try:
+            with engine.begin() as connection:
+                return migrate(connection)
+        finally:
+            engine.dispose()
 
     async def open_beside(self) -> None:
         """Use the file beside the process that owns it, for single transactions; the schema stays as it is.
@@ -110,12 +132,74 @@ class Database:
         await self._writes.run(lambda it: writes.save_descriptions(it, session_id, descriptions, now))
 
     async def create_job(
-        self, job: Job, scenes: Sequence[Scene], request: KeyedRequest | None = None
+        self,
+        job: Job,
+        scenes: Sequence[Scene],
+        request: KeyedRequest | None = None,
+        *,
+        purchase: Purchase | None = None,
+        quota: Quota | None = None,
     ) -> JobSnapshot:
-        return await self._writes.run(lambda it: writes.create_job(it, job, scenes, request))
+        return await self._writes.run(
+            lambda it: writes.create_job(it, job, scenes, request, purchase=purchase, quota=quota)
+        )
 
-    async def job(self, job_id: str, viewer: Viewer = EVERYTHING) -> JobSnapshot | None:
+    async def job(self, job_id: str, viewer: Viewer = SERVICE) -> JobSnapshot | None:
         return await self._reads.run(lambda it: reads.snapshot(it, job_id, viewer))
+
+    async def job_of_scene(self, scene_id: str, viewer: Viewer) -> str | None:
+        return await self._reads.run(lambda it: reads.job_of_scene(it, scene_id, viewer))
+
+    async def job_of_task(self, task_id: str, viewer: Viewer) -> str | None:
+        return await self._reads.run(lambda it: reads.job_of_task(it, task_id, viewer))
+
+    async def delete_job(self, job_id: str, now: datetime) -> None:
+        await self._writes.run(lambda it: writes.delete_job(it, job_id, now))
+
+    async def jobs(
+        self, viewer: Viewer, states: Collection[JobState], *, limit: int, offset: int
+    ) -> tuple[list[JobSnapshot], int]:
+        return await self._reads.run(lambda it: listings.jobs(it, viewer, states, limit=limit, offset=offset))
+
+    async def videos(
+        self,
+        viewer: Viewer,
+        *,
+        favorites_only: bool = False,
+        from_image: bool | None = None,
+        limit: int,
+        offset: int,
+    ) -> tuple[list[Video], int]:
+        return await self._reads.run(
+            lambda it: listings.videos(
+                it, viewer, favorites_only=favorites_only, from_image=from_image, limit=limit, offset=offset
+            )
+        )
+
+    async def video(self, video_id: str, viewer: Viewer) -> Video | None:
+        return await self._reads.run(lambda it: listings.video(it, video_id, viewer))
+
+    async def mark_take(self, take_id: str, now: datetime, *, favorite: bool) -> None:
+        await self._writes.run(lambda it: writes.mark_take(it, take_id, now, favorite=favorite))
+
+    async def remove_video(self, scene_id: str, now: datetime) -> None:
+        await self._writes.run(lambda it: writes.remove_video(it, scene_id, now))
+
+    async def removed_files(self) -> list[str]:
+        return await self._reads.run(reads.removed_files)
+
+    async def gallery(
+        self, viewer: Viewer, *, status: str | None = None, limit: int, offset: int
+    ) -> tuple[list[GalleryVideo], int]:
+        return await self._reads.run(
+            lambda it: listings.gallery(it, viewer, status=status, limit=limit, offset=offset)
+        )
+
+    async def figures(self) -> JobFigures:
+        return await self._reads.run(listings.figures)
+
+    async def secret(self, name: str, value: bytes) -> bytes:
+        return await self._writes.run(lambda it: writes.secret(it, name, value))
 
     async def shows_file(self, file: str, viewer: Viewer) -> bool:
         return await self._reads.run(lambda it: reads.shows_file(it, file, viewer))
@@ -129,8 +213,8 @@ class Database:
     async def apply(self, transition: Transition) -> Job | None:
         return await self._writes.run(lambda it: writes.apply(it, transition))
 
-    async def cancel(self, job_id: str, scenarios: Collection[Scenario], now: datetime) -> JobSnapshot | None:
-        return await self._writes.run(lambda it: writes.cancel(it, job_id, scenarios, now))
+    async def cancel(self, job_id: str, scene_ids: Collection[str], now: datetime) -> JobSnapshot | None:
+        return await self._writes.run(lambda it: writes.cancel(it, job_id, scene_ids, now))
 
     async def events(self, job_id: str, *, after: int = 0) -> list[Event]:
         return await self._reads.run(lambda it: reads.events(it, job_id, after))
@@ -158,3 +242,31 @@ class Database:
 
     async def revoke_api_key(self, key_id: str, now: datetime) -> ApiKey | None:
         return await self._writes.run(lambda it: writes.revoke_api_key(it, key_id, now))
+
+    # ------------------------------------------------------------------ ledger
+
+    async def grant(
+        self,
+        owner: str,
+        currency: Currency,
+        amount: int,
+        *,
+        note: str,
+        now: datetime,
+        opening: int = 0,
+        request: KeyedRequest | None = None,
+    ) -> Balance:
+        return await self._writes.run(
+            lambda it: writes.grant(
+                it, owner, currency, amount, note=note, now=now, opening=opening, request=request
+            )
+        )
+
+    async def balance(self, owner: str, currency: Currency, *, opening: int = 0) -> Balance:
+        return await self._reads.run(lambda it: ledger_reads.balance(it, owner, currency, opening=opening))
+
+    async def charges_of(self, owner: str, currency: Currency, limit: int) -> list[Charge]:
+        return await self._reads.run(lambda it: ledger_reads.charges_of(it, owner, currency, limit))
+
+    async def discrepancies(self) -> list[Discrepancy]:
+        return await self._reads.run(ledger_audit.discrepancies)

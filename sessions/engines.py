@@ -33,8 +33,12 @@ def sqlite_path(url: str) -> Path:
     return Path(url.removeprefix(prefix)).resolve()  # one file, one lock, by whatever name
 
 
-def sqlite_engine(path: Path, *, connections: int, begin: str) -> sa.Engine:
-    """An engine whose every transaction starts with ``begin``."""
+def sqlite_engine(path: Path, *, connections: int, begin: str, foreign_keys: bool = True) -> sa.Engine:
+    """An engine whose every transaction starts with ``begin``.
+
+    ``foreign_keys`` is for migrations: SQLite changes a column by putting a new table in the old one's
+    place, and there is no moment in a transaction at which its references could be let go.
+    """
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)), pool_size=connections, max_overflow=0
     )
@@ -43,6 +47,8 @@ def sqlite_engine(path: Path, *, connections: int, begin: str) -> sa.Engine:
         connection.isolation_level = None  # the driver must not begin transactions of its own
         for name, value in _PRAGMAS.items():
             connection.execute(f"PRAGMA {name}={value}")
+        if not foreign_keys:
+            connection.execute("PRAGMA foreign_keys=OFF")
 
     def on_begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql(begin)

@@ -84,9 +84,10 @@ def generated(scene: Scene, result: str, cost_usd: float | None, file: str, now:
     return _transition(scene, after, EventKind.GENERATED, cost_usd=cost_usd)
 
 
-def downloaded(scene: Scene, now: datetime) -> Transition:
-    """The file is complete, checked and on disk under its name."""
-    return _transition(scene, _moved(scene, now, stage=Stage.DOWNLOADED), EventKind.DOWNLOADED)
+def downloaded(scene: Scene, now: datetime, *, mirror_url: str | None = None) -> Transition:
+    """The file is complete, checked and on disk under its name. ``mirror_url`` is where a copy is."""
+    after = _moved(scene, now, stage=Stage.DOWNLOADED, mirror_url=mirror_url)
+    return _transition(scene, after, EventKind.DOWNLOADED)
 
 
 def succeed(scene: Scene, take: Take, now: datetime) -> Transition:

@@ -148,9 +148,9 @@ class Take:
     """One finished file of a scene. Takes are kept; one is chosen as the session's video."""
 
     id: str
-    session_id: str
+    session_id: str | None  #: whose video it may be; None for a clip on its own
     scene_id: str
-    scenario: Scenario
+    scenario: Scenario | None
     number: int  #: counts the attempts to film this scenario, from 1
     file: str  #: name inside the outputs storage
     prompt: str
@@ -163,6 +163,8 @@ class Take:
     cost_usd: float | None
     created_at: datetime
     late: bool = False  #: came after its scene was cancelled; chosen only where there is no other
+    favorite: bool = False  #: marked by its owner
+    changed_at: datetime | None = None  #: when its owner marked it last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +184,8 @@ class Session:
         """The chosen take of each scenario, in running order: the newest that nobody had cancelled."""
         chosen: dict[Scenario, Take] = {}
         for take in sorted(self.takes, key=lambda take: (not take.late, take.number)):
-            chosen[take.scenario] = take
+            if take.scenario:
+                chosen[take.scenario] = take
         return tuple(chosen[scenario] for scenario in Scenario if scenario in chosen)
 
 
@@ -197,13 +200,28 @@ class SceneFailure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Frames:
+    """Images that a video is made from: public addresses, or names in the uploads storage."""
+
+    first: str | None = None  #: what the video begins with
+    last: str | None = None  #: what it ends with
+    references: tuple[str, ...] = ()  #: who and what is to be seen in it
+
+    def __bool__(self) -> bool:
+        return bool(self.first or self.last or self.references)
+
+
+NO_FRAMES = Frames()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scene:
     """One shot of a job: what to make, how far it has come, what came of it."""
 
     id: str
     job_id: str
-    session_id: str
-    scenario: Scenario
+    session_id: str | None  #: None for a clip on its own
+    scenario: Scenario | None  #: None for a clip on its own
     take: int  #: the number its take will carry
     prompt: str
     model: str
@@ -211,7 +229,8 @@ class Scene:
     seconds: float
     width: int
     height: int
-    image_url: str | None
+    frames: Frames = NO_FRAMES
+    sound: bool = True  #: whether the video shall have any, if its model can make it
     task_id: str  #: the provider task's UUID, on record long before anything is sent
     created_at: datetime
     updated_at: datetime
@@ -225,8 +244,15 @@ class Scene:
     result: str | None = None  #: where the provider put its result (URL or path)
     cost_usd: float | None = None  #: as reported by the provider
     file: str | None = None  #: name inside the outputs storage; reserved from "generated" on
+    mirror_url: str | None = None  #: where a delivery network has a copy of the file
+    removed_at: datetime | None = None  #: when its owner deleted the video, file and all
     failure: SceneFailure | None = None
     owed: bool = False  #: cancelled, but the provider may still deliver what it bills
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.scenario.value if self.scenario else "clip"
 
     @property
     def terminal(self) -> bool:
@@ -241,14 +267,18 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One request for scenes of a session; its state is the roll-up of its scenes."""
+    """One request, for scenes of a session or a clip on its own; its state is the roll-up of its scenes."""
 
     id: str
-    session_id: str
+    session_id: str | None  #: None for a clip on its own
     created_at: datetime
+    owner: str | None = None  #: the user whose it is; None: whoever knows its id may use it
+    terms: str = "scenes"  #: under which of config.toml's [terms] it was ordered
+    asked: Mapping[str, Any] = field(default_factory=dict)  #: the request's own words, to be echoed
     state: JobState = JobState.QUEUED
     lane: Lane = Lane.INTERACTIVE
     finished_at: datetime | None = None
+    deleted_at: datetime | None = None  #: by its owner: there for nobody any more, except the ledger
 
     @property
     def closed(self) -> bool:
@@ -261,7 +291,41 @@ class JobSnapshot:
 
     job: Job
     scenes: tuple[Scene, ...]
-    owner: str | None = None  #: of its session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    """A take with the scene and the job that it comes from."""
+
+    take: Take
+    scene: Scene
+    job: Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryVideo:
+    """A row of the gallery: of ``generated_videos`` or of ``created_videos`` (document 000)."""
+
+    id: str  #: of the scene
+    from_image: bool  #: a row of ``generated_videos``
+    owner: str | None
+    task_id: str | None  #: the provider task's UUID; of generated videos only
+    prompt: str
+    status: str  #: generating, completed or failed
+    video_url: str | None
+    metadata: Mapping[str, Any]  #: of generated videos only
+    seconds: int | None  #: of created videos only
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFigures:
+    """How many jobs there are, and how long they take."""
+
+    by_state: Mapping[JobState, int]
+    last_finished_at: datetime | None
+    average_seconds: float | None  #: from creation to the end, of the newest finished ones
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,12 @@ import sqlalchemy as sa
 from sessions import rows, tables
 from sessions.api_keys import ApiKey
 from sessions.idempotency import KeyedRequest
-from sessions.model import Event, Generation, Job, JobSnapshot, Scenario, Scene, Session
-from sessions.viewer import EVERYTHING, Viewer
+from sessions.model import CLOSED, Event, Generation, Job, JobSnapshot, Scenario, Scene, Session
+from sessions.viewer import SERVICE, Viewer
 
-_PLACE = {scenario: place for place, scenario in enumerate(Scenario)}
+_PLACE: Mapping[Scenario | None, int] = {None: 0} | {
+    scenario: place for place, scenario in enumerate(Scenario)
+}
 
 # Statements are built once: building one costs more than running it.
 _by = sa.bindparam
@@ -45,23 +47,57 @@ _DESCRIPTIONS = (
 )
 _TAKES = (
     sa.select(tables.takes)
-    .where(tables.takes.c.session_id.in_(_by("ids", expanding=True)))
+    .join(tables.scenes, tables.scenes.c.id == tables.takes.c.scene_id)
+    .where(tables.takes.c.session_id.in_(_by("ids", expanding=True)), tables.scenes.c.removed_at.is_(None))
     .order_by(tables.takes.c.created_at)
 )
-_JOB = (
-    sa.select(tables.jobs, tables.sessions.c.owner)
-    .join(tables.sessions, tables.sessions.c.id == tables.jobs.c.session_id)
-    .where(tables.jobs.c.id == _by("job_id"), _VISIBLE)
+#: the same for jobs, and for what comes of them
+_JOB_VISIBLE = sa.and_(
+    sa.or_(
+        _by("everything", type_=sa.Boolean),
+        tables.jobs.c.owner.is_(None),
+        tables.jobs.c.owner == _by("owner", type_=sa.String),
+    ),
+    sa.or_(_by("deleted", type_=sa.Boolean), tables.jobs.c.deleted_at.is_(None)),
 )
+_JOB = sa.select(tables.jobs).where(tables.jobs.c.id == _by("job_id"), _JOB_VISIBLE)
 _FILE = (
     sa.select(tables.takes.c.id)
-    .join(tables.sessions, tables.sessions.c.id == tables.takes.c.session_id)
-    .where(tables.takes.c.file == _by("file"), _VISIBLE)
+    .join(tables.scenes, tables.scenes.c.id == tables.takes.c.scene_id)
+    .join(tables.jobs, tables.jobs.c.id == tables.scenes.c.job_id)
+    .where(
+        tables.takes.c.file == _by("file"),
+        tables.scenes.c.removed_at.is_(None),
+        sa.or_(
+            _by("everything", type_=sa.Boolean),
+            tables.jobs.c.owner.is_(None),
+            tables.jobs.c.owner == _by("owner", type_=sa.String),
+        ),
+    )
+)
+_JOB_OF_SCENE = (
+    sa.select(tables.jobs.c.id)
+    .join(tables.scenes, tables.scenes.c.job_id == tables.jobs.c.id)
+    .where(tables.scenes.c.id == _by("scene_id"), _JOB_VISIBLE)
+)
+_JOB_OF_TASK = (
+    sa.select(tables.jobs.c.id)
+    .join(tables.scenes, tables.scenes.c.job_id == tables.jobs.c.id)
+    .where(tables.scenes.c.task_id == _by("task_id"), _JOB_VISIBLE)
+)
+_SECRET = sa.select(tables.secrets.c.value).where(tables.secrets.c.name == _by("name"))
+_REMOVED_FILES = sa.select(tables.scenes.c.file).where(
+    tables.scenes.c.removed_at.is_not(None), tables.scenes.c.file.is_not(None)
+)
+_UNCLOSED = sa.select(sa.func.count()).where(
+    tables.jobs.c.terms == _by("terms"),
+    tables.jobs.c.owner.is_not_distinct_from(_by("owner", type_=sa.String)),
+    tables.unclosed,
 )
 _SCENES = sa.select(tables.scenes).where(tables.scenes.c.job_id == _by("job_id"))
 _JOBS_OF = (
     sa.select(tables.jobs)
-    .where(tables.jobs.c.session_id == _by("session_id"))
+    .where(tables.jobs.c.session_id == _by("session_id"), tables.jobs.c.deleted_at.is_(None))
     .order_by(tables.jobs.c.created_at.desc(), tables.jobs.c.id)
 )
 _UNFINISHED = (
@@ -101,16 +137,39 @@ def page_of_sessions(
     return page, total or 0
 
 
-def snapshot(connection: sa.Connection, job_id: str, viewer: Viewer = EVERYTHING) -> JobSnapshot | None:
+def snapshot(connection: sa.Connection, job_id: str, viewer: Viewer = SERVICE) -> JobSnapshot | None:
     row = connection.execute(_JOB, {"job_id": job_id, **asdict(viewer)}).mappings().first()
     if row is None:
         return None
     its_scenes = scenes(connection, _SCENES, {"job_id": job_id})
-    return JobSnapshot(job=rows.job_of(row), scenes=its_scenes, owner=row["owner"])
+    return JobSnapshot(job=rows.job_of(row), scenes=its_scenes)
 
 
 def shows_file(connection: sa.Connection, file: str, viewer: Viewer) -> bool:
     return connection.scalar(_FILE, {"file": file, **asdict(viewer)}) is not None
+
+
+def job_of_scene(connection: sa.Connection, scene_id: str, viewer: Viewer) -> str | None:
+    found: str | None = connection.scalar(_JOB_OF_SCENE, {"scene_id": scene_id, **asdict(viewer)})
+    return found
+
+
+def job_of_task(connection: sa.Connection, task_id: str, viewer: Viewer) -> str | None:
+    found: str | None = connection.scalar(_JOB_OF_TASK, {"task_id": task_id, **asdict(viewer)})
+    return found
+
+
+def unclosed_jobs(connection: sa.Connection, owner: str | None, terms: str) -> int:
+    return connection.scalar(_UNCLOSED, {"owner": owner, "terms": terms}) or 0
+
+
+def secret(connection: sa.Connection, name: str) -> bytes | None:
+    found: bytes | None = connection.scalar(_SECRET, {"name": name})
+    return found
+
+
+def removed_files(connection: sa.Connection) -> list[str]:
+    return list(connection.execute(_REMOVED_FILES).scalars())
 
 
 def jobs_of(connection: sa.Connection, session_id: str) -> list[Job]:

@@ -15,6 +15,7 @@ from sessions.model import (
     Brief,
     Event,
     EventKind,
+    Frames,
     Job,
     JobState,
     Lane,
@@ -77,7 +78,7 @@ def description_of(row: RowMapping) -> SceneDescription:
 
 
 def job_row(job: Job) -> dict[str, Any]:
-    return {**asdict(job), "state": job.state.value, "lane": job.lane.value}
+    return {**asdict(job), "state": job.state.value, "lane": job.lane.value, "asked": dict(job.asked)}
 
 
 def job_of(row: RowMapping) -> Job:
@@ -88,6 +89,10 @@ def job_of(row: RowMapping) -> Job:
         state=JobState(row["state"]),
         lane=Lane(row["lane"]),
         finished_at=row["finished_at"],
+        owner=row["owner"],
+        terms=row["terms"],
+        asked=row["asked"],
+        deleted_at=row["deleted_at"],
     )
 
 
@@ -105,14 +110,15 @@ def _column(scene: Scene, name: str) -> Any:
     value = getattr(scene, name)
     if isinstance(value, StrEnum):
         return value.value
-    return asdict(value) if isinstance(value, SceneFailure) else value
+    return asdict(value) if isinstance(value, SceneFailure | Frames) else value
 
 
 def scene_of(row: RowMapping) -> Scene:
     values: dict[str, Any] = dict(row)
     failure: Mapping[str, Any] | None = values["failure"]
     values |= {
-        "scenario": Scenario(values["scenario"]),
+        "scenario": _scenario_of(row),
+        "frames": _frames_of(values["frames"]),
         "state": SceneState(values["state"]),
         "stage": Stage(values["stage"]),
         "failure": SceneFailure(**failure) if failure else None,
@@ -121,11 +127,19 @@ def scene_of(row: RowMapping) -> Scene:
 
 
 def take_row(take: Take) -> dict[str, Any]:
-    return {**asdict(take), "scenario": take.scenario.value}
+    return {**asdict(take), "scenario": take.scenario.value if take.scenario else None}
 
 
 def take_of(row: RowMapping) -> Take:
-    return Take(**{**row, "scenario": Scenario(row["scenario"])})
+    return Take(**{**row, "scenario": _scenario_of(row)})
+
+
+def _scenario_of(row: RowMapping) -> Scenario | None:
+    return Scenario(row["scenario"]) if row["scenario"] else None
+
+
+def _frames_of(stored: Mapping[str, Any]) -> Frames:
+    return Frames(**{**stored, "references": tuple(stored.get("references", ()))})
 
 
 def event_row(event: Event) -> dict[str, Any]:

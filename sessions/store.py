@@ -9,18 +9,24 @@ from typing import Protocol
 from sessions.api_keys import ApiKey
 from sessions.errors import ScenewrightError
 from sessions.idempotency import KeyedRequest
+from sessions.ledger import Balance, Charge, Currency, Discrepancy, Purchase
 from sessions.lifecycle import Transition
 from sessions.model import (
     Event,
+    GalleryVideo,
     Generation,
     Job,
+    JobFigures,
     JobSnapshot,
+    JobState,
     Scenario,
     Scene,
     SceneDescription,
     Session,
+    Video,
 )
-from sessions.viewer import EVERYTHING, Viewer
+from sessions.quota import Quota
+from sessions.viewer import EVERYTHING, SERVICE, Viewer
 
 
 class SceneUnderWay(ScenewrightError):
@@ -90,17 +96,79 @@ class Store(Protocol):
         """
 
     async def create_job(
-        self, job: Job, scenes: Sequence[Scene], request: KeyedRequest | None = None
+        self,
+        job: Job,
+        scenes: Sequence[Scene],
+        request: KeyedRequest | None = None,
+        *,
+        purchase: Purchase | None = None,
+        quota: Quota | None = None,
     ) -> JobSnapshot:
         """Remember a job and its scenes, numbering their takes after all earlier ones.
 
         Raises ``SceneUnderWay`` with the live scenes, and writes nothing, if one of the
         scenarios is already being made for this session. ``request`` is put on record in
-        the same transaction; raises ``RequestKnown`` if it is there.
+        the same transaction; raises ``RequestKnown`` if it is there. Raises ``QuotaReached`` if the
+        owner has too many unfinished jobs under the same terms. ``purchase`` puts the price of the
+        scenes aside; raises ``InsufficientCredit`` if there is not enough for all of them.
         """
 
-    async def job(self, job_id: str, viewer: Viewer = EVERYTHING) -> JobSnapshot | None:
+    async def job(self, job_id: str, viewer: Viewer = SERVICE) -> JobSnapshot | None:
         """The job with its scenes; None if there is none that ``viewer`` sees."""
+
+    async def job_of_scene(self, scene_id: str, viewer: Viewer) -> str | None:
+        """The id of the job that the scene belongs to; None if there is none that ``viewer`` sees."""
+
+    async def job_of_task(self, task_id: str, viewer: Viewer) -> str | None:
+        """The same for the provider task that a scene has at present."""
+
+    async def delete_job(self, job_id: str, now: datetime) -> None:
+        """Let the job's record be there for nobody any more; its videos stay."""
+
+    async def jobs(
+        self, viewer: Viewer, states: Collection[JobState], *, limit: int, offset: int
+    ) -> tuple[list[JobSnapshot], int]:
+        """A page of ``viewer``'s own jobs in these states, newest first, and how many there are in all."""
+
+    async def videos(
+        self,
+        viewer: Viewer,
+        *,
+        favorites_only: bool = False,
+        from_image: bool | None = None,
+        limit: int,
+        offset: int,
+    ) -> tuple[list[Video], int]:
+        """A page of ``viewer``'s own videos, newest first, and how many there are in all.
+
+        ``from_image`` picks those made from an image, or those made from text alone.
+        """
+
+    async def video(self, video_id: str, viewer: Viewer) -> Video | None:
+        """The video with the take's id, or of the scene with that id.
+
+        None if there is none that ``viewer`` sees.
+        """
+
+    async def mark_take(self, take_id: str, now: datetime, *, favorite: bool) -> None:
+        """Mark a take as its owner's favourite, or no longer."""
+
+    async def remove_video(self, scene_id: str, now: datetime) -> None:
+        """Let the scene's video be there for nobody any more; its file goes after that."""
+
+    async def removed_files(self) -> list[str]:
+        """Names of files whose videos have been removed."""
+
+    async def gallery(
+        self, viewer: Viewer, *, status: str | None = None, limit: int, offset: int
+    ) -> tuple[list[GalleryVideo], int]:
+        """A page of both record stores of document 000, newest first, and how many rows there are in all."""
+
+    async def figures(self) -> JobFigures:
+        """Numbers about all jobs."""
+
+    async def secret(self, name: str, value: bytes) -> bytes:
+        """The secret on record under the name; ``value`` becomes it if there is none yet."""
 
     async def shows_file(self, file: str, viewer: Viewer) -> bool:
         """Whether the file is a take of a session that ``viewer`` sees."""
@@ -119,7 +187,7 @@ class Store(Protocol):
         ``transition.before``.
         """
 
-    async def cancel(self, job_id: str, scenarios: Collection[Scenario], now: datetime) -> JobSnapshot | None:
+    async def cancel(self, job_id: str, scene_ids: Collection[str], now: datetime) -> JobSnapshot | None:
         """Cancel those of the job's scenes that have not ended; answers the job, or None if there is none.
 
         Decided on what is stored, so that a scene whose start was not yet on record never starts.
@@ -151,3 +219,32 @@ class Store(Protocol):
 
     async def revoke_api_key(self, key_id: str, now: datetime) -> ApiKey | None:
         """Let the key open nothing any more; answers it, or None. One that is revoked keeps its time."""
+
+    # ------------------------------------------------------------------ ledger
+
+    async def grant(
+        self,
+        owner: str,
+        currency: Currency,
+        amount: int,
+        *,
+        note: str,
+        now: datetime,
+        opening: int = 0,
+        request: KeyedRequest | None = None,
+    ) -> Balance:
+        """Add to what the owner can spend; a negative amount takes back, what is held excepted.
+
+        Opens the account if there is none, with ``opening`` beside the grant. ``request`` is put on
+        record in the same transaction; raises ``RequestKnown`` if it is there. Raises
+        ``InvalidInput``, and writes nothing, if more would be taken back than is there.
+        """
+
+    async def balance(self, owner: str, currency: Currency, *, opening: int = 0) -> Balance:
+        """What is in the account; one that does not exist yet is taken for what it would open with."""
+
+    async def charges_of(self, owner: str, currency: Currency, limit: int) -> list[Charge]:
+        """The newest ``limit`` charges of the account, newest first."""
+
+    async def discrepancies(self) -> list[Discrepancy]:
+        """Everything in the ledger that contradicts itself or the scenes; empty if all is well."""

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-from sessions.model import TERMINAL, Lane
+from sessions.model import CLOSED, TERMINAL, Lane
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -62,11 +62,23 @@ jobs = sa.Table(
     "jobs",
     metadata,
     sa.Column("id", _ID, primary_key=True),
-    sa.Column("session_id", _ID, sa.ForeignKey("sessions.id"), nullable=False, index=True),
+    sa.Column("session_id", _ID, sa.ForeignKey("sessions.id"), index=True),
     sa.Column("state", _WORD, nullable=False, index=True),
     sa.Column("lane", _WORD, nullable=False, server_default=Lane.INTERACTIVE.value),
-    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False, index=True),
     sa.Column("finished_at", UtcTime),
+    sa.Column("owner", sa.String(255)),
+    sa.Column("terms", _WORD, nullable=False, server_default="scenes"),
+    sa.Column("asked", sa.JSON, nullable=False, server_default="{}"),
+    sa.Column("deleted_at", UtcTime),
+    sa.Index("ix_jobs_owner_created_at", "owner", "created_at"),
+)
+
+# Literals, no parameters: a partial index serves only queries in which its condition can be read.
+unclosed = jobs.c.state.not_in([sa.literal_column(f"'{state.value}'") for state in sorted(CLOSED)])
+
+unclosed_jobs = sa.Index(
+    "ix_jobs_unclosed", jobs.c.owner, jobs.c.terms, sqlite_where=unclosed, postgresql_where=unclosed
 )
 
 scenes = sa.Table(
@@ -74,8 +86,8 @@ scenes = sa.Table(
     metadata,
     sa.Column("id", _ID, primary_key=True),
     sa.Column("job_id", _ID, sa.ForeignKey("jobs.id"), nullable=False, index=True),
-    sa.Column("session_id", _ID, sa.ForeignKey("sessions.id"), nullable=False),
-    sa.Column("scenario", _WORD, nullable=False),
+    sa.Column("session_id", _ID, sa.ForeignKey("sessions.id")),
+    sa.Column("scenario", _WORD),
     sa.Column("take", sa.Integer, nullable=False),
     sa.Column("prompt", sa.Text, nullable=False),
     sa.Column("model", sa.String(128), nullable=False),
@@ -83,7 +95,8 @@ scenes = sa.Table(
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("width", sa.Integer, nullable=False),
     sa.Column("height", sa.Integer, nullable=False),
-    sa.Column("image_url", sa.Text),
+    sa.Column("frames", sa.JSON, nullable=False, server_default="{}"),
+    sa.Column("sound", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("task_id", _ID, nullable=False, unique=True),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("updated_at", UtcTime, nullable=False),
@@ -97,12 +110,13 @@ scenes = sa.Table(
     sa.Column("result", sa.Text),
     sa.Column("cost_usd", sa.Float),
     sa.Column("file", sa.String(255)),
+    sa.Column("mirror_url", sa.Text),
+    sa.Column("removed_at", UtcTime),
     sa.Column("failure", sa.JSON(none_as_null=True)),
     sa.Column("owed", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("session_id", "scenario", "take"),
 )
 
-# Literals, no parameters: a partial index serves only queries in which its condition can be read.
 live = scenes.c.state.not_in([sa.literal_column(f"'{state.value}'") for state in sorted(TERMINAL)])
 
 unsettled = sa.or_(live, scenes.c.owed)
@@ -126,9 +140,9 @@ takes = sa.Table(
     "takes",
     metadata,
     sa.Column("id", _ID, primary_key=True),
-    sa.Column("session_id", _ID, sa.ForeignKey("sessions.id"), nullable=False, index=True),
+    sa.Column("session_id", _ID, sa.ForeignKey("sessions.id"), index=True),
     sa.Column("scene_id", _ID, sa.ForeignKey("scenes.id"), nullable=False, unique=True),
-    sa.Column("scenario", _WORD, nullable=False),
+    sa.Column("scenario", _WORD),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("file", sa.String(255), nullable=False, unique=True),
     sa.Column("prompt", sa.Text, nullable=False),
@@ -141,6 +155,8 @@ takes = sa.Table(
     sa.Column("cost_usd", sa.Float),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("late", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("favorite", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("changed_at", UtcTime),
 )
 
 events = sa.Table(
@@ -165,6 +181,13 @@ requests = sa.Table(
     sa.Column("joined", sa.Boolean, nullable=False),
     sa.Column("status", sa.Integer),
     sa.Column("body", sa.LargeBinary),
+)
+
+secrets = sa.Table(
+    "secrets",
+    metadata,
+    sa.Column("name", _WORD, primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
 )
 
 api_keys = sa.Table(

@@ -11,10 +11,14 @@ class Viewer:
 
     owner: str | None = None  #: the user; None for somebody unknown
     everything: bool = False  #: the service itself, or whoever may use it when identity is off
+    deleted: bool = False  #: the service itself: what its owner has deleted may still be under way
 
     def sees(self, owner: str | None) -> bool:
         return self.everything or owner is None or owner == self.owner
 
 
-#: sees all
+#: sees all that is there
 EVERYTHING = Viewer(everything=True)
+
+#: the service itself
+SERVICE = Viewer(everything=True, deleted=True)

@@ -8,9 +8,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from sessions import lifecycle, reads, rows, tables
+from sessions import ledger_writes, lifecycle, reads, rows, tables
 from sessions.api_keys import ApiKey
 from sessions.idempotency import KEPT, KeyedRequest
+from sessions.ledger import Balance, Currency, Purchase
 from sessions.lifecycle import Transition
 from sessions.model import (
     CLOSED,
@@ -18,12 +19,12 @@ from sessions.model import (
     EventKind,
     Job,
     JobSnapshot,
-    Scenario,
     Scene,
     SceneDescription,
     SceneState,
     Session,
 )
+from sessions.quota import Quota
 from sessions.rollup import job_state
 from sessions.store import DescriptionChanged, RequestKnown, SceneUnderWay, Superseded
 
@@ -45,8 +46,6 @@ _UPDATE_DESCRIPTION = sa.update(tables.descriptions).where(
     *_this_description, tables.descriptions.c.version == _by("seen")
 )
 
-_OWNER = sa.select(tables.sessions.c.owner).where(tables.sessions.c.id == _by("session_id"))
-
 _INSERT_JOB = sa.insert(tables.jobs)
 _UPDATE_JOB = sa.update(tables.jobs).where(tables.jobs.c.id == _by("its_id"))
 _JOB_AND_STATES = (
@@ -59,6 +58,7 @@ _INSERT_SCENE = sa.insert(tables.scenes)
 _UPDATE_SCENE = sa.update(tables.scenes).where(
     tables.scenes.c.id == _by("its_id"), tables.scenes.c.attempt == _by("seen"), tables.unsettled
 )
+_REMOVE_VIDEO = sa.update(tables.scenes).where(tables.scenes.c.id == _by("its_id"))
 _RIVALS = sa.select(tables.scenes).where(
     tables.scenes.c.session_id == _by("session_id"),
     tables.scenes.c.scenario.in_(_by("scenarios", expanding=True)),
@@ -72,6 +72,9 @@ _LAST_TAKES = (
 
 _INSERT_EVENT = sa.insert(tables.events)
 _INSERT_TAKE = sa.insert(tables.takes)
+
+_UPDATE_TAKE = sa.update(tables.takes).where(tables.takes.c.id == _by("its_id"))
+_INSERT_SECRET = sa.insert(tables.secrets)
 
 _INSERT_REQUEST = sa.insert(tables.requests)
 _DELETE_REQUEST = sa.delete(tables.requests).where(
@@ -119,21 +122,32 @@ def _save_description(connection: sa.Connection, session_id: str, description: S
 
 
 def create_job(
-    connection: sa.Connection, job: Job, scenes: Sequence[Scene], request: KeyedRequest | None
+    connection: sa.Connection,
+    job: Job,
+    scenes: Sequence[Scene],
+    request: KeyedRequest | None = None,
+    *,
+    purchase: Purchase | None = None,
+    quota: Quota | None = None,
 ) -> JobSnapshot:
     if request:
         _record_once(connection, request)
-    scenarios = [scene.scenario.value for scene in scenes]
-    rivals = reads.scenes(connection, _RIVALS, {"session_id": job.session_id, "scenarios": scenarios})
-    if rivals:
-        raise SceneUnderWay(rivals)
-    last = _last_takes(connection, job.session_id)
-    numbered = tuple(replace(scene, take=last.get(scene.scenario.value, 0) + 1) for scene in scenes)
+    if quota:
+        quota.check(reads.unclosed_jobs(connection, job.owner, job.terms))
+    last: dict[str, int] = {}
+    if job.session_id is not None:
+        scenarios = [scene.name for scene in scenes]
+        rivals = reads.scenes(connection, _RIVALS, {"session_id": job.session_id, "scenarios": scenarios})
+        if rivals:
+            raise SceneUnderWay(rivals)
+        last = _last_takes(connection, job.session_id)
+    numbered = tuple(replace(scene, take=last.get(scene.name, 0) + 1) for scene in scenes)
     connection.execute(_INSERT_JOB, rows.job_row(job))
     connection.execute(_INSERT_SCENE, [rows.scene_row(scene) for scene in numbered])
     connection.execute(_INSERT_EVENT, [rows.event_row(_queued(scene)) for scene in numbered])
-    owner = connection.scalar(_OWNER, {"session_id": job.session_id})
-    return JobSnapshot(job=job, scenes=reads.in_running_order(numbered), owner=owner)
+    if purchase:
+        ledger_writes.hold(connection, purchase, [scene.id for scene in numbered], job.created_at)
+    return JobSnapshot(job=job, scenes=reads.in_running_order(numbered))
 
 
 def apply(connection: sa.Connection, transition: Transition) -> Job | None:
@@ -146,20 +160,58 @@ def apply(connection: sa.Connection, transition: Transition) -> Job | None:
         connection.execute(_INSERT_EVENT, rows.event_row(transition.event))
     if transition.take:
         connection.execute(_INSERT_TAKE, rows.take_row(transition.take))
-        _touch_session(connection, after.session_id, after.updated_at)
+        if after.session_id is not None:
+            _touch_session(connection, after.session_id, after.updated_at)
+    ledger_writes.settle(connection, before, after, after.updated_at)
     return None if before.state is after.state else _rolled_up(connection, after)
 
 
 def cancel(
-    connection: sa.Connection, job_id: str, scenarios: Collection[Scenario], now: datetime
+    connection: sa.Connection, job_id: str, scene_ids: Collection[str], now: datetime
 ) -> JobSnapshot | None:
     snapshot = reads.snapshot(connection, job_id)
     if snapshot is None:
         return None
     for scene in snapshot.scenes:
-        if scene.scenario in scenarios and not scene.terminal:
+        if scene.id in scene_ids and not scene.terminal:
             apply(connection, lifecycle.cancel(scene, now))
     return reads.snapshot(connection, job_id)
+
+
+def delete_job(connection: sa.Connection, job_id: str, now: datetime) -> None:
+    connection.execute(_UPDATE_JOB, {"its_id": job_id, "deleted_at": now})
+
+
+def mark_take(connection: sa.Connection, take_id: str, now: datetime, *, favorite: bool) -> None:
+    connection.execute(_UPDATE_TAKE, {"its_id": take_id, "favorite": favorite, "changed_at": now})
+
+
+def remove_video(connection: sa.Connection, scene_id: str, now: datetime) -> None:
+    connection.execute(_REMOVE_VIDEO, {"its_id": scene_id, "removed_at": now})
+
+
+def secret(connection: sa.Connection, name: str, value: bytes) -> bytes:
+    """The secret on record; ``value`` becomes it if there is none."""
+    known = reads.secret(connection, name)
+    if known is None:
+        connection.execute(_INSERT_SECRET, {"name": name, "value": value})
+    return known or value
+
+
+def grant(
+    connection: sa.Connection,
+    owner: str,
+    currency: Currency,
+    amount: int,
+    *,
+    note: str,
+    now: datetime,
+    opening: int = 0,
+    request: KeyedRequest | None = None,
+) -> Balance:
+    if request:
+        _record_once(connection, request)
+    return ledger_writes.grant(connection, owner, currency, amount, note=note, now=now, opening=opening)
 
 
 def remember_request(connection: sa.Connection, request: KeyedRequest) -> None:

@@ -7,6 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
 
 def _alembic_config(connection: sa.Connection | None = None) -> Config:
@@ -35,4 +36,12 @@ def migrate(connection: sa.Connection) -> tuple[str | None, str]:
     head = newest_revision()
     if before != head:
         command.upgrade(_alembic_config(connection), "head")
+        check_references(connection)
     return before, head
+
+
+def check_references(connection: sa.Connection) -> None:
+    """Raise ``CommandError`` if a row refers to one that is not there."""
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise CommandError(f"the migration would leave table {broken[0]} with references to nothing")

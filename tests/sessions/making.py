@@ -62,7 +62,6 @@ def an_order(
         "seconds": 5.0,
         "width": 256,
         "height": 144,
-        "image_url": None,
         "created_at": at,
         "updated_at": at,
         **changes,

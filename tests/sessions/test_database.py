@@ -23,6 +23,7 @@ from sessions.lifecycle import Transition
 from sessions.model import (
     Brief,
     EventKind,
+    Frames,
     Generation,
     Job,
     JobSnapshot,
@@ -54,6 +55,10 @@ from tests.sessions.making import (
 )
 
 # ---------------------------------------------------------------------- what is put in comes out
+
+
+def ids(snapshot: JobSnapshot, *scenarios: Scenario) -> set[str]:
+    return {scene.id for scene in snapshot.scenes if scene.scenario in scenarios}
 
 
 async def test_a_session_comes_back_as_it_was(database: Database) -> None:
@@ -103,7 +108,7 @@ async def test_times_are_kept_to_the_microsecond_and_come_back_in_utc(database: 
 
 async def test_a_scene_comes_back_as_it_was(database: Database) -> None:
     _, snapshot = await begun(
-        database, Scenario.SOLUTION, prompt=ODD, seconds=0.1, image_url="https://example.com/ä"
+        database, Scenario.SOLUTION, prompt=ODD, seconds=0.1, frames=Frames(first="https://example.com/ä")
     )
     scene = snapshot.scenes[0]
     assert await database.job(scene.job_id) == snapshot
@@ -358,10 +363,10 @@ async def test_of_twenty_simultaneous_jobs_exactly_one_wins(database: Database) 
 
 async def test_the_file_itself_refuses_a_second_live_scene(database: Database) -> None:
     _, snapshot = await begun(database, Scenario.HOOK)
-    copied = f"""
-        INSERT INTO scenes SELECT '{new_id()}', job_id, session_id, scenario, take + 1, prompt, model,
-        provider, seconds, width, height, image_url, ?, created_at, updated_at, ?, stage, progress, attempt,
-        result, cost_usd, file, failure, tries, submitted_at, generated_at, owed FROM scenes WHERE id = ?"""
+    changed = {"id": f"'{new_id()}'", "take": "take + 1", "task_id": "?", "state": "?"}
+    names = [name for _, name, *_ in sql(database, "PRAGMA table_info(scenes)")]
+    values = ", ".join(changed.get(name, name) for name in names)
+    copied = f"INSERT INTO scenes ({', '.join(names)}) SELECT {values} FROM scenes WHERE id = ?"
     for state in (SceneState.QUEUED, SceneState.RUNNING, SceneState.RECONCILING):
         with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
             sql(database, copied, new_id(), state.value, snapshot.scenes[0].id)
@@ -504,7 +509,7 @@ async def test_cancelling_ends_the_named_scenes_that_have_not_ended(database: Da
     await end(database, hook)
     await applied(database, problem, _start, _sent)
 
-    named = {Scenario.HOOK, Scenario.PROBLEM, Scenario.SOLUTION}
+    named = {hook.id, problem.id, solution.id}
     answer = await database.cancel(snapshot.job.id, named, after(3))
 
     assert answer is not None
@@ -519,20 +524,20 @@ async def test_cancelling_ends_the_named_scenes_that_have_not_ended(database: Da
     kinds = [(event.scene_id, event.kind) for event in await database.events(snapshot.job.id)][-2:]
     assert kinds == [(problem.id, EventKind.CANCELLED), (solution.id, EventKind.CANCELLED)]
 
-    closed = await database.cancel(snapshot.job.id, [Scenario.CTA], after(4))
+    closed = await database.cancel(snapshot.job.id, ids(snapshot, Scenario.CTA), after(4))
     assert closed is not None
     assert (closed.job.state, closed.job.finished_at) == (JobState.PARTIAL, after(4))
-    assert await database.cancel(snapshot.job.id, list(Scenario), after(5)) == closed, "nothing left to end"
+    assert await database.cancel(snapshot.job.id, ids(snapshot, *Scenario), after(5)) == closed, "nothing left to end"
 
 
 async def test_a_job_that_is_not_there_cannot_be_cancelled(database: Database) -> None:
-    assert await database.cancel("nothing", list(Scenario), NOW) is None
+    assert await database.cancel("nothing", ["scene"], NOW) is None
 
 
 async def test_a_runner_whose_scene_was_cancelled_writes_no_more(database: Database) -> None:
     _, snapshot = await begun(database, Scenario.HOOK)
     mine = await applied(database, snapshot.scenes[0], _start, _sent)
-    await database.cancel(mine.job_id, [Scenario.HOOK], after(3))
+    await database.cancel(mine.job_id, [mine.id], after(3))
     for verb in (_start, _sent, _generated, _succeed):
         with pytest.raises(Superseded):
             await database.apply(verb(mine))
@@ -546,7 +551,7 @@ async def test_a_scene_is_either_cancelled_before_its_start_or_owed(
     _, snapshot = await begun(database, Scenario.HOOK)
     scene = snapshot.scenes[0]
     calls = [
-        database.cancel(scene.job_id, [Scenario.HOOK], after(1)),
+        database.cancel(scene.job_id, [scene.id], after(1)),
         database.apply(lifecycle.start(scene, after(1))),
     ]
     if not cancel_first:
@@ -568,7 +573,7 @@ async def test_a_scene_is_either_cancelled_before_its_start_or_owed(
 async def test_an_owed_video_is_kept_when_it_comes(database: Database) -> None:
     session, snapshot = await begun(database, Scenario.HOOK)
     await applied(database, snapshot.scenes[0], _start, _sent)
-    cancelled = await database.cancel(snapshot.job.id, [Scenario.HOOK], after(3))
+    cancelled = await database.cancel(snapshot.job.id, ids(snapshot, Scenario.HOOK), after(3))
     assert cancelled is not None
     assert cancelled.job.state is JobState.CANCELLED
     assert await database.unfinished_jobs() == [snapshot.job.id], "closed, but owed a video"
@@ -590,7 +595,7 @@ async def test_an_owed_video_is_kept_when_it_comes(database: Database) -> None:
 async def test_a_scenario_whose_cancelled_scene_is_owed_can_be_made_anew(database: Database) -> None:
     session, first = await begun(database, Scenario.HOOK)
     await applied(database, first.scenes[0], _start, _sent)
-    cancelled = await database.cancel(first.job.id, [Scenario.HOOK], after(3))
+    cancelled = await database.cancel(first.job.id, ids(first, Scenario.HOOK), after(3))
     assert cancelled is not None
 
     second = await database.create_job(*an_order(session, Scenario.HOOK, at=after(4)))

@@ -31,7 +31,6 @@ QUEUED = Scene(
     seconds=5.0,
     width=256,
     height=144,
-    image_url=None,
     task_id="uuid",
     created_at=NOW,
     updated_at=NOW,
