@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from service.addresses import is_public, plain_web_address
 from tests.house import House
 from tests.service.contracts.kit import fields, problem
 
@@ -26,6 +27,11 @@ PRIVATE = {
         "http://[fe80::1]/",
         "http://[fe80::1%25eth0]/",
         "http://metadata.google.internal/",
+        "http://192.0.0.192/",
+        "http://100.100.100.200/latest/meta-data/",
+        "http://168.63.129.16/",
+        "http://[fd00:ec2::254]/latest/meta-data/",
+        "http://[fec0::1]/",
     ],
     "not for single hosts": [
         "http://224.0.0.1/",
@@ -45,7 +51,9 @@ PRIVATE = {
         "http://[::ffff:10.0.0.1]/",
         "http://[::127.0.0.1]/",
         "http://[64:ff9b::7f00:1]/",
+        "http://[64:ff9b:1::7f00:1]/",
         "http://[2002:7f00:1::]/",
+        "http://[2001:0:7f00:1::]/",
     ],
     "trailing dot": [
         "http://127.0.0.1./",
@@ -167,3 +175,45 @@ async def test_addresses_that_are_taken(local: House, subtests: pytest.Subtests)
                 answer = await local.post("/api/session/create", {"product": "Lamp", name: url})
                 assert answer.status == 200, answer.json
                 assert answer.json["brief"][name] == url
+
+
+#: numbers that a name may resolve to
+NUMBERS = {
+    "1.1.1.1": True,
+    "2606:4700:4700::1111": True,
+    "127.0.0.1": False,
+    "10.0.0.1": False,
+    "169.254.169.254": False,
+    "192.0.0.192": False,
+    "192.88.99.1": False,
+    "168.63.129.16": False,
+    "168.63.129.17": True,
+    "224.0.0.1": False,
+    "0.0.0.0": False,
+    "::": False,
+    "::1": False,
+    "::ffff:1.1.1.1": False,
+    "64:ff9b::101:101": False,
+    "2001:db8::1": False,
+    "2002:101:101::": False,
+    "2001::1": False,
+    "3fff::1": False,
+    "fe80::1%eth0": False,
+    "fec0::1": False,
+    "ff02::1": False,
+    "0177.0.0.1": False,
+    "2130706433": False,
+    "localhost": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(("number", "public"), NUMBERS.items())
+def test_public_numbers(number: str, public: bool) -> None:
+    assert is_public(number) is public
+
+
+def test_a_plain_address_may_lead_anywhere() -> None:
+    """Whoever connects looks at the numbers, not at the text."""
+    for url in ("http://127.0.0.1:8420/", "http://localhost/", "https://[::1]/", *GOOD):
+        assert plain_web_address(url) == url
