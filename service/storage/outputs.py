@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sessions.errors import ConfigError, DownloadError
-from sessions.model import Scenario
 
 #: what a finished file may be called: nothing hidden, nothing unfinished, no path
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}\.mp4")
@@ -58,9 +57,9 @@ class Outputs:
             os.close(self._lock)
             self._lock = None
 
-    def new_name(self, session_id: str, scenario: Scenario) -> str:
+    def new_name(self, origin: str, part: str) -> str:
         """``{session_id}_{scenario}_{random}.mp4`` (document 002, "Video Storage")."""
-        return f"{session_id}_{scenario}_{secrets.token_hex(6)}.mp4"
+        return f"{origin}_{part}_{secrets.token_hex(6)}.mp4"
 
     def part(self, name: str) -> Path:
         """Where the file ``name`` is gathered before it is whole."""
@@ -75,6 +74,11 @@ class Outputs:
         """Remove what was gathered for ``name``."""
         with contextlib.suppress(OSError):
             (self.folder / f"{name}{_PART}").unlink()
+
+    def remove(self, name: str) -> None:
+        """Delete a finished file; one that is not there is gone."""
+        with contextlib.suppress(OSError):
+            (self.folder / name).unlink()
 
     def has(self, name: str) -> bool:
         """Whether the file is there under its final name."""
