@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from service.contracts.addresses import public_web_address
+from service.addresses import public_web_address
 from sessions.model import Brief, Lane, Scenario, SceneDescription
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from service.contracts.videos import VideoAddresses
 from service.outlook import Outlook, Range, SceneOutlook
 from sessions.model import (
     Job,
@@ -44,18 +45,19 @@ def status_url(job_id: str) -> str:
     return f"/api/videos/status/{job_id}"
 
 
-def video_url(file: str | None) -> str | None:
-    return None if file is None else f"/outputs/{file}"
-
-
-def job_status(snapshot: JobSnapshot, notes: Mapping[str, str], outlook: Outlook) -> bytes:
+def job_status(
+    snapshot: JobSnapshot, notes: Mapping[str, str], outlook: Outlook, addresses: VideoAddresses
+) -> bytes:
     """``GET /api/videos/status/{job_id}``: the documented fields, then what helps a frontend further."""
     job = snapshot.job
     body = {
         "job_id": job.id,
         "overall_status": _JOB_STATUS[job.state],
         "scenes": [
-            _scene(scene, notes.get(scene.id), outlook.scenes.get(scene.id, SceneOutlook()))
+            {
+                **_scene(scene, notes.get(scene.id), outlook.scenes.get(scene.id, SceneOutlook())),
+                "video_url": _video_path(scene, job, addresses),
+            }
             for scene in snapshot.scenes
         ],
         "progress": job_progress([scene.progress for scene in snapshot.scenes]),
@@ -69,13 +71,18 @@ def job_status(snapshot: JobSnapshot, notes: Mapping[str, str], outlook: Outlook
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def _video_path(scene: Scene, job: Job, addresses: VideoAddresses) -> str | None:
+    if scene.state is not SceneState.SUCCEEDED or scene.file is None:
+        return None
+    return addresses.path(scene.file, job.owner)
+
+
 def _scene(scene: Scene, note: str | None, outlook: SceneOutlook) -> dict[str, Any]:
-    done = scene.state is SceneState.SUCCEEDED
     return {
-        "scenario": scene.scenario.value,
+        "scenario": scene.name,
         "status": _SCENE_STATUS[scene.state],
         "progress": scene.progress,
-        "video_url": video_url(scene.file) if done else None,
+        "video_url": None,
         **scene_problem(scene),
         "stage": "reconciling" if scene.state is SceneState.RECONCILING else scene.stage.value,
         "note": note or _NOTES.get(scene.state) or _after_cancel(scene),
@@ -119,12 +126,8 @@ def _eta(found: Range | None) -> dict[str, str] | None:
 
 def cancelled(snapshot: JobSnapshot) -> dict[str, Any]:
     """The answer to a cancel: what has ended, and what the provider goes on with."""
-    owed = [scene.scenario.value for scene in snapshot.scenes if scene.owed]
-    free = [
-        scene.scenario.value
-        for scene in snapshot.scenes
-        if scene.state is SceneState.CANCELLED and not scene.owed
-    ]
+    owed = [scene.name for scene in snapshot.scenes if scene.owed]
+    free = [scene.name for scene in snapshot.scenes if scene.state is SceneState.CANCELLED and not scene.owed]
     return {
         "message": f"{_OWED}: {', '.join(owed)}" if owed else "Cancelled; nothing had been sent",
         "job_id": snapshot.job.id,
@@ -150,7 +153,7 @@ def scene_problem(scene: Scene) -> dict[str, Any]:
     }
 
 
-def session(found: Session, jobs: Sequence[Job], provider: str) -> dict[str, Any]:
+def session(found: Session, jobs: Sequence[Job], provider: str, addresses: VideoAddresses) -> dict[str, Any]:
     """A whole session."""
     return {
         "session_id": found.id,
@@ -159,8 +162,8 @@ def session(found: Session, jobs: Sequence[Job], provider: str) -> dict[str, Any
         "provider": provider,
         "brief": asdict(found.brief),
         "scene_descriptions": [description(item) for item in found.descriptions.values()],
-        "scene_videos": [_take(item) for item in found.videos],
-        "takes": [_take(item) for item in found.takes],
+        "scene_videos": [_take(item, found.owner, addresses) for item in found.videos],
+        "takes": [_take(item, found.owner, addresses) for item in found.takes],
         "jobs": [
             {
                 "job_id": job.id,
@@ -173,7 +176,7 @@ def session(found: Session, jobs: Sequence[Job], provider: str) -> dict[str, Any
     }
 
 
-def session_line(found: Session) -> dict[str, Any]:
+def session_line(found: Session, addresses: VideoAddresses) -> dict[str, Any]:
     """A session in a list."""
     return {
         "session_id": found.id,
@@ -181,7 +184,7 @@ def session_line(found: Session) -> dict[str, Any]:
         "updated_at": found.updated_at.isoformat(),
         "product": found.brief.product,
         "approved": [item.scenario.value for item in found.descriptions.values() if item.approved],
-        "scene_videos": [_take(item) for item in found.videos],
+        "scene_videos": [_take(item, found.owner, addresses) for item in found.videos],
     }
 
 
@@ -189,10 +192,10 @@ def description(item: SceneDescription) -> dict[str, Any]:
     return {**asdict(item), "scenario": item.scenario.value}
 
 
-def _take(take: Take) -> dict[str, Any]:
+def _take(take: Take, owner: str | None, addresses: VideoAddresses) -> dict[str, Any]:
     return {
-        "scenario": take.scenario.value,
-        "video_url": video_url(take.file),
+        "scenario": take.scenario.value if take.scenario else None,
+        "video_url": addresses.path(take.file, owner),
         "take": take.number,
         "duration": take.seconds,
         "width": take.width,

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from service.contracts.access import Access
 from service.contracts.base import Contract, Route
+from service.contracts.describing import Doc, Reply, Tag
 from sessions.errors import NotFound
 
 _STATIC = Path(__file__).with_name("static")
@@ -16,6 +17,26 @@ _TYPES = {".css": "text/css", ".js": "text/javascript"}
 
 #: nothing from elsewhere, nothing inline, and no frame around it
 _CSP = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+
+PAGES = Tag(name="Pages", description="For people with a browser; clients of this API like any other.")
+
+_PAGE = Doc(
+    operation_id="getPage",
+    summary="Sessions and their videos, as a page",
+    tag=PAGES,
+    replies={200: Reply("The page", media="text/html")},
+)
+_FILE = Doc(
+    operation_id="getStaticFile",
+    summary="Script and style of the page",
+    tag=PAGES,
+    path={"name": "As the page names it"},
+    replies={
+        200: (Reply("The file", media="text/javascript"), Reply("or", media="text/css")),
+        404: "There is no such file",
+    },
+)
 
 
 class Pages:
@@ -27,13 +48,21 @@ class Pages:
 
     def routes(self) -> list[Route]:
         return [
-            Route(method="GET", path="/", handler=self.page, contract=self._contract, access=Access.PUBLIC),
+            Route(
+                method="GET",
+                path="/",
+                handler=self.page,
+                contract=self._contract,
+                access=Access.PUBLIC,
+                doc=_PAGE,
+            ),
             Route(
                 method="GET",
                 path="/static/{name}",
                 handler=self.static,
                 contract=self._contract,
                 access=Access.PUBLIC,
+                doc=_FILE,
             ),
         ]
 
