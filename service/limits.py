@@ -1,8 +1,8 @@
 """Slots at the provider: how many scenes may be there at once, and who is next.
 
 Two lanes: work that somebody waits for goes first, batch work holds a bounded part of the
-slots. Inside a lane models take turns, and for each model sessions do, so that a large one does
-not keep a small one waiting. A slot is held from submission to the provider's verdict.
+slots. Inside a lane models take turns, and for each model parties (sessions, or users) do, so that a
+large one does not keep a small one waiting. A slot is held from submission to the provider's verdict.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ _RANKING_GOOD_FOR = 1.0
 @dataclass(eq=False)
 class _Waiter:
     scene_id: str
-    session_id: str
+    party: str
     granted: asyncio.Future[None]
 
 
 class _Line:
-    """Those who wait for one model in one lane; sessions take turns."""
+    """Those who wait for one model in one lane; parties take turns."""
 
     def __init__(self) -> None:
-        self._by_session: OrderedDict[str, OrderedDict[_Waiter, None]] = OrderedDict()
+        self._by_party: OrderedDict[str, OrderedDict[_Waiter, None]] = OrderedDict()
 
     def __bool__(self) -> bool:
-        return bool(self._by_session)
+        return bool(self._by_party)
 
     def add(self, waiter: _Waiter) -> None:
-        self._by_session.setdefault(waiter.session_id, OrderedDict())[waiter] = None
+        self._by_party.setdefault(waiter.party, OrderedDict())[waiter] = None
 
     def next(self) -> _Waiter:
-        session_id, waiters = self._by_session.popitem(last=False)
+        party, waiters = self._by_party.popitem(last=False)
         waiter, _ = waiters.popitem(last=False)
         if waiters:
-            self._by_session[session_id] = waiters  # behind the others
+            self._by_party[party] = waiters  # behind the others
         return waiter
 
     def remove(self, waiter: _Waiter) -> None:
-        waiters = self._by_session.get(waiter.session_id)
+        waiters = self._by_party.get(waiter.party)
         if waiters and waiter in waiters:
             del waiters[waiter]
             if not waiters:
-                del self._by_session[waiter.session_id]
+                del self._by_party[waiter.party]
 
     def in_order(self) -> Iterator[_Waiter]:
         """As they would be served if nobody came or went."""
-        rounds = [iter(waiters) for waiters in self._by_session.values()]
+        rounds = [iter(waiters) for waiters in self._by_party.values()]
         while rounds:
             going = []
             for waiters in rounds:
@@ -86,7 +86,7 @@ class Slots:
         """How many scenes of the model may be at the provider."""
         return min(self._total, self._by_model.get(model, self._total))
 
-    async def take(self, scene: Scene, lane: Lane) -> None:
+    async def take(self, scene: Scene, lane: Lane, party: str) -> None:
         """Wait for a slot; it is the scene's until it is released.
 
         A scene whose task may be at the provider already gets one at once.
@@ -94,7 +94,7 @@ class Slots:
         if scene.submitted_at is not None:
             self._take(scene.id, scene.model, lane)
         else:
-            await self._wait(scene, lane)
+            await self._wait(scene, lane, party)
 
     def release(self, scene_id: str) -> None:
         """Give the scene's slot back; nothing happens if it has none."""
@@ -112,8 +112,8 @@ class Slots:
             self._ranking = (time.monotonic(), ranking)
         return ranking.get(scene_id)
 
-    async def _wait(self, scene: Scene, lane: Lane) -> None:
-        waiter = _Waiter(scene.id, scene.session_id, asyncio.get_running_loop().create_future())
+    async def _wait(self, scene: Scene, lane: Lane, party: str) -> None:
+        waiter = _Waiter(scene.id, party, asyncio.get_running_loop().create_future())
         line = self._lines.setdefault((lane, scene.model), _Line())
         line.add(waiter)
         self._grant()

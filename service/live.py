@@ -12,11 +12,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from hashlib import blake2b
 from types import MappingProxyType
 
 from sessions.errors import Stopping
 from sessions.model import Job, JobSnapshot, Scene
+
+#: answers about one job kept ready: contracts are few, and so are the names under which clients ask
+_RENDERED_KEPT = 16
 
 #: closed jobs kept ready; the store has them all
 _CLOSED_KEPT = 5000
@@ -46,11 +50,14 @@ class LiveJob:
         self.changed = asyncio.Event()  #: set when a newer snapshot has taken this one's place
         self._rendered: dict[Hashable, Rendered] = {}
 
-    def rendered(self, render: Render) -> Rendered:
-        """The job by ``render``, which runs once for as long as its answer is good."""
-        found = self._rendered.get(render)
+    def rendered(self, render: Callable[..., Rendered], *about: Hashable) -> Rendered:
+        """The job by ``render``, called with it and ``about``, once for as long as its answer is good."""
+        key = (render, *about)
+        found = self._rendered.get(key)
         if found is None or found.good_until < time.monotonic():
-            found = self._rendered[render] = render(self)
+            if len(self._rendered) >= _RENDERED_KEPT:
+                self._rendered.clear()
+            found = self._rendered[key] = render(self, *about)
         return found
 
 
@@ -73,8 +80,13 @@ class Live:
         return self.get(snapshot.job.id) or self._put(snapshot)
 
     def correct(self, snapshot: JobSnapshot) -> None:
-        """Put what the store says in place of what was shown. Only while nobody works on the job."""
+        """Put what the store says in place of what was shown. Only while nobody works on the job.
+
+        What has been deleted meanwhile stays deleted.
+        """
         known = self.get(snapshot.job.id)
+        if known is not None:
+            snapshot = _without_deleted(snapshot, known.snapshot)
         if known is None or known.snapshot != snapshot:
             self._put(snapshot)
             if known is not None:
@@ -88,11 +100,30 @@ class Live:
         if scene in known.snapshot.scenes and job in (None, known.snapshot.job):
             return  # no news, and what the scene waits for is still true
         scenes = tuple(scene if other.id == scene.id else other for other in known.snapshot.scenes)
-        # A closed job stays closed, in whatever order news of it arrive.
-        job = known.snapshot.job if job is None or known.snapshot.job.closed else job
+        # A closed job stays closed, and a deleted one deleted, in whatever order news of it arrive.
+        settled = known.snapshot.job.closed or known.snapshot.job.deleted_at is not None
+        job = known.snapshot.job if job is None or settled else job
         notes = {name: note for name, note in known.notes.items() if name != scene.id}
         self._put(replace(known.snapshot, job=job, scenes=scenes), notes)
         known.changed.set()
+
+    def delete(self, job_id: str, now: datetime) -> None:
+        """The job's record is there for nobody any more; who works on it goes on."""
+        known = self.get(job_id)
+        if known is not None:
+            job = replace(known.snapshot.job, deleted_at=now)
+            self._put(replace(known.snapshot, job=job), known.notes)
+            known.changed.set()
+
+    def remove_video(self, scene: Scene, now: datetime) -> None:
+        """The scene's video has been deleted by its owner."""
+        known = self.get(scene.job_id)
+        if known is not None:
+            scenes = tuple(
+                replace(it, removed_at=now) if it.id == scene.id else it for it in known.snapshot.scenes
+            )
+            self._put(replace(known.snapshot, scenes=scenes), known.notes)
+            known.changed.set()
 
     def note(self, scene: Scene, text: str) -> None:
         """Say what the scene waits for; the next transition takes it back."""
@@ -130,3 +161,15 @@ class Live:
         else:
             self._moving[snapshot.job.id] = job
         return job
+
+
+def _without_deleted(snapshot: JobSnapshot, known: JobSnapshot) -> JobSnapshot:
+    """``snapshot``, which may have been read before its owner deleted what ``known`` says is deleted."""
+    removed = {scene.id: scene.removed_at for scene in known.scenes if scene.removed_at}
+    return JobSnapshot(
+        job=replace(snapshot.job, deleted_at=snapshot.job.deleted_at or known.job.deleted_at),
+        scenes=tuple(
+            replace(scene, removed_at=removed[scene.id]) if scene.id in removed else scene
+            for scene in snapshot.scenes
+        ),
+    )

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from service.estimates import Estimate, Estimates
 from service.limits import Slots
 from service.live import LiveJob
+from service.turns import Place, Turns
 from sessions.clock import Clock
 from sessions.model import Scene, SceneState, Stage
 from sessions.progress import reached
@@ -53,8 +54,9 @@ class Outlook:
 class Outlooks:
     """Makes them, from the queue and from experience."""
 
-    def __init__(self, *, slots: Slots, estimates: Estimates, now: Clock) -> None:
+    def __init__(self, *, slots: Slots, turns: Turns, estimates: Estimates, now: Clock) -> None:
         self._slots = slots
+        self._turns = turns
         self._estimates = estimates
         self._now = now
 
@@ -63,7 +65,8 @@ class Outlooks:
             return Outlook()
         now = self._now()
         live = [scene for scene in job.snapshot.scenes if not scene.terminal]
-        found = {scene.id: self._scene(scene, now) for scene in live}
+        turn = self._turns.place(job.snapshot.job)
+        found = {scene.id: self._scene(scene, turn, now) for scene in live}
         # What is made already is only fetched: the others decide when the job is done.
         ranges = [found[scene.id].eta for scene in live if not reached(scene, Stage.GENERATED)]
         return Outlook(
@@ -73,9 +76,12 @@ class Outlooks:
             good_for=min((_good_for(scene, found[scene.id].eta, now) for scene in live), default=math.inf),
         )
 
-    def _scene(self, scene: Scene, now: datetime) -> SceneOutlook:
+    def _scene(self, scene: Scene, turn: Place | None, now: datetime) -> SceneOutlook:
         estimate = self._estimates.of(scene)
         if scene.state is SceneState.QUEUED:
+            if turn is not None:  # behind its owner's other jobs
+                eta = _range(now, estimate, turn.rounds, turn.rounds + 1)
+                return SceneOutlook(queue_position=turn.number, eta=eta)
             place = self._slots.place(scene.id)
             ahead = math.ceil((place or 0) / self._slots.of(scene.model))
             return SceneOutlook(queue_position=place, eta=_range(now, estimate, max(1, ahead), ahead + 1))

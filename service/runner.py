@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Protocol
 
 import structlog
@@ -13,12 +13,13 @@ import structlog
 from service.live import Live
 from service.recipes.clip import Parked
 from service.recipes.track import Track
-from service.settings import RetriesSettings
+from service.settings import AllTermsSettings, RetriesSettings
+from service.turns import Turns
 from sessions import lifecycle
 from sessions.clock import Clock
 from sessions.errors import ProviderError, SceneError
 from sessions.lifecycle import Transition
-from sessions.model import Job, JobSnapshot, Scene, SceneFailure, Stage
+from sessions.model import Job, JobSnapshot, Scene, SceneFailure, SceneState, Stage
 from sessions.progress import reached
 from sessions.store import Store, StoreUnavailable, Superseded
 
@@ -49,14 +50,18 @@ class _Track:
     ) -> None:
         self.scene = scene
         self.lane = job.lane
+        self.party = job.session_id or job.owner or job.id
         self._store = store
         self._live = live
         self._read = read
+        self.on_rest: Callable[[], None] = lambda: None  # called when the provider is not at work any more
 
     async def write(self, transition: Transition) -> None:
         job = await self._store.apply(transition)
         self.scene = transition.after
         self._live.show(transition.after, job)
+        if _rests(transition.after):
+            self.on_rest()
         if transition.event:
             event = transition.event
             _log.info("scene.moved", to=event.kind.value, progress=transition.after.progress, **event.data)
@@ -77,8 +82,18 @@ class Runner:
     """Brings every scene of a job to its end."""
 
     def __init__(
-        self, *, store: Store, live: Live, recipe: Recipe, retries: RetriesSettings, now: Clock
+        self,
+        *,
+        store: Store,
+        live: Live,
+        recipe: Recipe,
+        retries: RetriesSettings,
+        turns: Turns,
+        terms: AllTermsSettings,
+        now: Clock,
     ) -> None:
+        self._turns = turns
+        self._terms = terms
         self._store = store
         self._live = live
         self._recipe = recipe
@@ -94,10 +109,15 @@ class Runner:
 
         Scenes run side by side, and the end of one is no concern of the others.
         """
+        known = self._live.get(job_id)
+        if known is not None:
+            # Nothing has been awaited yet: after a restart all jobs come to this point before any goes on.
+            self._keep_turns(known.snapshot)
         snapshot = await self._read(job_id)
         if snapshot is None:
             return
         self._live.correct(snapshot)
+        self._keep_turns(snapshot)
         outcomes = await asyncio.gather(
             *(self._settle(scene, snapshot.job) for scene in snapshot.scenes if not scene.settled),
             return_exceptions=True,
@@ -124,14 +144,12 @@ class Runner:
 
     async def _settle(self, scene: Scene, job: Job) -> None:
         """Make the scene, however often its state cannot be written in between."""
-        with structlog.contextvars.bound_contextvars(
-            job=scene.job_id, scene=scene.id, scenario=scene.scenario.value
-        ):
+        with structlog.contextvars.bound_contextvars(job=scene.job_id, scene=scene.id, scenario=scene.name):
             track = _Track(scene, job, self._store, self._live, self._read)
             pause = _FIRST_PAUSE
             while not track.scene.settled:
                 try:
-                    if await self._made(track):
+                    if await self._made(track, job):
                         break
                     pause = _FIRST_PAUSE
                 except (StoreUnavailable, Superseded) as error:
@@ -144,10 +162,10 @@ class Runner:
                     with contextlib.suppress(StoreUnavailable):
                         await track.reload()
 
-    async def _made(self, track: _Track) -> bool:
+    async def _made(self, track: _Track, job: Job) -> bool:
         """Make the scene as a task that ``reconsider`` can end; False if it is to be taken up anew."""
         scene_id = track.scene.id
-        task = self._at_work[scene_id] = asyncio.create_task(self._make(track))
+        task = self._at_work[scene_id] = asyncio.create_task(self._make(track, job))
         try:
             return await task
         except asyncio.CancelledError:
@@ -159,14 +177,15 @@ class Runner:
         finally:
             del self._at_work[scene_id]
 
-    async def _make(self, track: _Track) -> bool:
+    async def _make(self, track: _Track, job: Job) -> bool:
         """One run of the recipe; whatever ordinary thing goes wrong is a failed scene with a reason.
 
         False if the scene is back in the queue.
         """
         self.parked.discard(track.scene.id)
         try:
-            await self._recipe.make(track)
+            async with self._turn(track, job):
+                await self._recipe.make(track)
         except (StoreUnavailable, Superseded):
             raise
         except Parked as reason:
@@ -181,6 +200,42 @@ class Runner:
             _log.exception("scene.broke")
             await self._fail(track, _INTERNAL, error)
         return True
+
+    def _keep_turns(self, snapshot: JobSnapshot) -> None:
+        """What is under way has its turn before anybody who waits is let in; what rests has none."""
+        most = self._terms.of(snapshot.job.terms).running
+        if most is None:
+            return
+        for scene in snapshot.scenes:
+            if scene.submitted_at is not None and not _rests(scene):
+                self._turns.keep(snapshot.job, scene.id, most)
+            else:
+                self._turns.release(scene.id)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, track: _Track, job: Job) -> AsyncIterator[None]:
+        """Where the terms let only so many jobs of a user run, wait for the job's turn, and hold it."""
+        most, scene = self._terms.of(job.terms).running, track.scene
+        if most is None or _rests(scene):
+            yield
+            return
+        if scene.submitted_at is not None:
+            self._turns.keep(job, scene.id, most)
+        else:
+            await self._wait_for_turn(track, job, most)
+        track.on_rest = lambda: self._turns.release(scene.id)
+        try:
+            yield
+        finally:
+            self._turns.release(scene.id)
+
+    async def _wait_for_turn(self, track: _Track, job: Job, most: int) -> None:
+        waits = self._turns.is_full(job, most)
+        if waits:
+            track.say(f"Waiting for one of the {most} jobs that run already")
+        await self._turns.take(job, track.scene.id, most)
+        if waits:
+            track.say("")
 
     def _may_retry(self, scene: Scene, error: SceneError) -> bool:
         """Only after the provider's own verdict, and only for what another try can mend."""
@@ -206,6 +261,11 @@ class Runner:
         if details:
             _log.warning("scene.error", code=failure.code, details=details)
         await track.write(lifecycle.fail(track.scene, failure, self._now()))
+
+
+def _rests(scene: Scene) -> bool:
+    """Whether only a late video may still come of it, so that another job may run beside."""
+    return scene.terminal or scene.state is SceneState.RECONCILING
 
 
 _INTERNAL = SceneFailure(

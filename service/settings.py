@@ -1,8 +1,8 @@
 """Settings: config.toml < the user's own file < environment < arguments. Read once, at start.
 
 The packaged ``config.toml`` holds every default, so no default stands twice. Names of
-environment variables are ``SCENEWRIGHT_<SECTION>__<KEY>``; ``RUNWARE_API_KEY`` is
-understood too, as Runware's own tools do.
+environment variables are ``SCENEWRIGHT_<SECTION>__<KEY>``; those of Runware's and
+Cloudinary's own tools are understood too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -30,18 +31,50 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from sessions.errors import ConfigError
+from sessions.ledger import Currency
 
 _PREFIX = "SCENEWRIGHT_"
 #: names a file to read; not a setting itself
 _CONFIG_VARIABLE = "SCENEWRIGHT_CONFIG"
 
+#: names of others for settings of ours; our own name wins
+_FOREIGN = {
+    "RUNWARE_API_KEY": ("runware", "api_key"),
+    "USE_CLOUDINARY": ("cloudinary", "enabled"),
+    "CLOUDINARY_CLOUD_NAME": ("cloudinary", "cloud_name"),
+    "CLOUDINARY_API_KEY": ("cloudinary", "api_key"),
+    "CLOUDINARY_API_SECRET": ("cloudinary", "api_secret"),
+    "MOCK_MODE_REQUIRED": ("video_jobs", "mock_mode_required"),
+}
+
 ProviderName = Literal["local", "runware"]
 Positive = Annotated[float, Field(gt=0)]
+PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Burst = Annotated[int, Field(ge=1)]
 Side = Annotated[int, Field(ge=128, le=4096, multiple_of=2)]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _origin(given: str) -> str:
+    """As browsers write it in ``Origin``; "null", which sandboxed pages send, is nobody in particular."""
+    origin = given.strip().lower()
+    if origin == "*":
+        return origin
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*]+", origin):
+        raise ValueError('give an origin such as https://app.example.com, without a path, or "*"')
+    default = {"http": ":80", "https": ":443"}.get(origin.partition("://")[0])
+    return origin.removesuffix(default) if default else origin
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
+def _listed(given: Any) -> Any:
+    """The environment has no lists: there it is one text, with commas."""
+    return given.split(",") if isinstance(given, str) else given
 
 
 class ServerSettings(_Section):
@@ -50,6 +83,8 @@ class ServerSettings(_Section):
     names: tuple[str, ...]
     public_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")]
     body_limit_kib: Annotated[int, Field(ge=1, le=65536)]
+    body_seconds: Positive
+    cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(_listed)]
     shutdown_seconds: Annotated[float, Field(ge=0, le=60)]
 
 
@@ -75,6 +110,7 @@ class AuthSettings(_Section):
     leeway_seconds: Annotated[float, Field(ge=0, le=300)]
     cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")]
     roles: tuple[str, ...]
+    link_hours: Annotated[float, Field(ge=1, le=8760)]
 
     @field_validator("jwt_secret")
     @classmethod
@@ -129,6 +165,16 @@ class LimitsSettings(_Section):
     breaker_longest_seconds: Positive
 
 
+class RatesSettings(_Section):
+    reads_per_path: PerSecond
+    reads_per_path_burst: Burst
+    reads: PerSecond
+    reads_burst: Burst
+    creates: PerSecond
+    creates_burst: Burst
+    proxies: Annotated[int, Field(ge=0, le=10)]
+
+
 #: verdicts after which the same order may be placed again: nobody's fault, and not the prompt's
 RetryCode = Literal["provider", "rateLimit", "timeout", "serverError", "connection", "notFound", "unknown"]
 
@@ -146,6 +192,37 @@ class DownloadsSettings(_Section):
     pause_seconds: Positive
     stall_seconds: Positive
     limit_mib: Annotated[int, Field(ge=1)]
+
+
+class CloudinarySettings(_Section):
+    enabled: bool
+    cloud_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")]
+    api_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")]
+    api_secret: SecretStr | None = None
+    signature: Literal["sha1", "sha256"]
+    folder: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
+    api_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
+    delivery_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]*[^\s?#/]$")]
+    chunk_mib: Annotated[int, Field(ge=6, le=100)]
+    parallel: Annotated[int, Field(ge=1)]
+    attempts: Annotated[int, Field(ge=1, le=100)]
+    pause_seconds: Positive
+    request_seconds: Positive
+
+    @field_validator("api_url", "delivery_url")
+    @classmethod
+    def _is_fetched_unspoiled(cls, url: str) -> str:
+        if urlsplit(url).scheme == "http" and not _is_loopback(urlsplit(url).hostname or ""):
+            raise ValueError("this goes by https; plain http is for addresses of this machine")
+        return url
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        needed = ("cloud_name", "api_key", "api_secret")
+        missing = [f"CLOUDINARY_{name.upper()}" for name in needed if not getattr(self, name)]
+        if self.enabled and missing:
+            raise ValueError(f"it is enabled, but not known well enough; set {' and '.join(missing)}")
+        return self
 
 
 class LocalSettings(_Section):
@@ -203,6 +280,11 @@ class ModelSettings(_Section):
     images: bool
     image_sets_size: bool = False
     prompt_limit: Annotated[int, Field(ge=2)]
+    aliases: tuple[str, ...] = ()
+    resolutions: Mapping[str, Mapping[str, tuple[Side, Side]]] = Field(default_factory=dict)
+    last_image: bool = False
+    reference_images: Annotated[int, Field(ge=0, le=20)] = 0
+    sound_switch: Annotated[str, Field(pattern=r"^([A-Za-z]+(\.[A-Za-z]+)*)?$")] = ""
     slots: Annotated[int, Field(ge=1)] | None = None
     settings: Mapping[str, Any] = Field(default_factory=dict)
 
@@ -226,6 +308,64 @@ class ModelSettings(_Section):
         return self
 
 
+class TermsSettings(_Section):
+    """What a contract's jobs cost and how many one user may have; see config.toml."""
+
+    model: str = ""
+    currency: Literal["tokens", "dust"] | None = None
+    price: Annotated[int, Field(ge=0)] = 0
+    price_with_image: Annotated[int, Field(ge=0)] | None = None
+    running: Annotated[int, Field(ge=1)] | None = None
+    waiting: Annotated[int, Field(ge=0)] = 0
+    result_hours: Positive | None = None
+
+    @model_validator(mode="after")
+    def _price_has_a_currency(self) -> Self:
+        if self.currency is None and (self.price or self.price_with_image):
+            raise ValueError("a price needs a currency: tokens or dust")
+        return self
+
+
+class AllTermsSettings(_Section):
+    """The terms of each contract."""
+
+    scenes: TermsSettings
+    gallery: TermsSettings
+    video_jobs: TermsSettings
+    credits: TermsSettings
+
+    def of(self, name: str) -> TermsSettings:
+        """The terms under which a job was ordered; those of old jobs may be gone."""
+        found: TermsSettings = getattr(self, name, None) or TermsSettings()
+        return found
+
+
+#: what an account opens with where identity is off, which means on this machine only
+_PLENTY = 10_000
+
+
+class CreditsSettings(_Section):
+    opening_tokens: Annotated[int, Field(ge=0)] | None = None
+    opening_dust: Annotated[int, Field(ge=0)] | None = None
+
+
+class ImagesSettings(_Section):
+    dir: Path
+    limit_mib: Annotated[int, Field(ge=1, le=100)]
+    limit_megapixels: Annotated[int, Field(ge=1, le=100)]
+    fetch_seconds: Positive
+
+
+class MonitorSettings(_Section):
+    open: bool
+    token: SecretStr | None = None
+    preview: bool
+
+
+class VideoJobsSettings(_Section):
+    mock_mode_required: bool
+
+
 class Settings(_Section):
     """Everything that can be configured."""
 
@@ -236,11 +376,25 @@ class Settings(_Section):
     auth: AuthSettings
     log: LogSettings
     limits: LimitsSettings
+    rates: RatesSettings
     retries: RetriesSettings
+    terms: AllTermsSettings
+    credits: CreditsSettings
+    images: ImagesSettings
+    monitor: MonitorSettings
+    video_jobs: VideoJobsSettings
     downloads: DownloadsSettings
+    cloudinary: CloudinarySettings
     local: LocalSettings
     runware: RunwareSettings
     models: Mapping[str, ModelSettings]
+
+    def opening(self, currency: Currency) -> int:
+        """What an account of this currency opens with."""
+        given = self.credits.opening_tokens if currency is Currency.TOKENS else self.credits.opening_dust
+        if given is None:
+            return _PLENTY if self.auth.mode == "off" else 0
+        return given
 
     @property
     def active_provider(self) -> ProviderName:
@@ -260,6 +414,16 @@ class Settings(_Section):
                 f"server.host {self.server.host!r} can be reached from outside, and there is no "
                 'authentication; set auth.mode to "jwt", or use 127.0.0.1, behind a proxy that asks who '
                 "is there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _invites_nobody_by_mistake(self) -> Self:
+        """A page of anybody's, open in a browser here, reaches this machine."""
+        if self.auth.mode == "off" and "*" in self.server.cors_origins:
+            raise ValueError(
+                'server.cors_origins has "*", and there is no authentication: every page could make videos '
+                "here; list the origins instead"
             )
         return self
 
@@ -328,8 +492,9 @@ def _read(file: Path) -> dict[str, Any]:
 def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """SCENEWRIGHT_SERVER__PORT=9000 as {"server": {"port": "9000"}}; empty values count as unset."""
     found: dict[str, Any] = {}
-    if environ.get("RUNWARE_API_KEY"):
-        found = {"runware": {"api_key": environ["RUNWARE_API_KEY"]}}
+    for name, (section, key) in _FOREIGN.items():
+        if environ.get(name):
+            found.setdefault(section, {})[key] = environ[name]
     for name, value in environ.items():
         if name.startswith(_PREFIX) and name != _CONFIG_VARIABLE and value:
             nested: Any = value
@@ -340,10 +505,11 @@ def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _laid_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """Sections key by key; models key by key too, but what a model says replaces what it said."""
+    """Sections key by key; models and terms key by key too, and what one of them says, it says anew."""
     merged = _merged(lower, upper)
-    if isinstance(lower.get("models"), Mapping) and isinstance(upper.get("models"), Mapping):
-        merged["models"] = _merged(lower["models"], upper["models"])
+    for section in ("models", "terms"):
+        if isinstance(lower.get(section), Mapping) and isinstance(upper.get(section), Mapping):
+            merged[section] = _merged(lower[section], upper[section])
     return merged
 
 

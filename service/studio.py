@@ -25,11 +25,13 @@ from service.writers.base import Writer
 from sessions.clock import Clock
 from sessions.errors import Conflict, InvalidInput, NotFound
 from sessions.idempotency import KeyedRequest
+from sessions.ledger import Purchase
 from sessions.model import (
     Brief,
     Event,
     Job,
     JobSnapshot,
+    JobState,
     Lane,
     Scenario,
     Scene,
@@ -37,6 +39,7 @@ from sessions.model import (
     SceneState,
     Session,
 )
+from sessions.quota import Quota
 from sessions.readiness import check_described, check_ready
 from sessions.store import DescriptionChanged, RequestKnown, SceneUnderWay, Store, StoreUnavailable
 from sessions.viewer import EVERYTHING, Viewer
@@ -277,17 +280,21 @@ class Studio:
         """Generate one scene again. Joins a run of the same content that is under way."""
         return await self.film(await self.session(session_id), (scenario,), request=request)
 
-    async def cancel(self, job_id: str, scenarios: Collection[Scenario]) -> JobSnapshot:
-        """End those of the job's scenes that are under way.
+    async def cancel(self, job_id: str, scenarios: Collection[Scenario] | None = None) -> JobSnapshot:
+        """End those of the job's scenes that are under way; without ``scenarios`` all of them.
 
         What has not been sent costs nothing. What has, the provider goes on with and bills: its
         video is kept if it comes. Raises ``NotFound``, or ``Conflict`` if there is nothing to cancel.
         """
         before = (await self.job(job_id)).snapshot
-        ending = {scene.id for scene in before.scenes if scene.scenario in scenarios and not scene.terminal}
+        ending = {
+            scene.id
+            for scene in before.scenes
+            if not scene.terminal and (scenarios is None or scene.scenario in scenarios)
+        }
         if not ending:
             raise Conflict("There is nothing to cancel: it is over already", details={"job_id": job_id})
-        after = await self._store.cancel(job_id, scenarios, self._now())
+        after = await self._store.cancel(job_id, ending, self._now())
         assert after is not None, "jobs are never deleted while they run"
         for scene in after.scenes:
             if scene.id in ending:
@@ -310,18 +317,22 @@ class Studio:
         snapshot = (await self.job(job_id)).snapshot
         if not snapshot.job.closed:
             return Ticket(job_id=job_id, scenes=len(snapshot.scenes), joined=True)
+        if snapshot.job.session_id is None:
+            message = "A video without a session cannot be resumed; order it again"
+            raise Conflict(message, details={"job_id": job_id})
         session = await self.session(snapshot.job.session_id)
         made = {(take.scenario, take.number) for take in session.takes}
         missing = [
             scene
             for scene in snapshot.scenes
-            if not any(scenario is scene.scenario and number >= scene.take for scenario, number in made)
+            if scene.removed_at is None  # its owner did not want it
+            and not any(scenario is scene.scenario and number >= scene.take for scenario, number in made)
         ]
         if not missing:
             raise Conflict("Nothing is missing from this job", details={"job_id": job_id})
         wanted = [scene for scene in missing if not scene.owed]
         if not wanted:
-            names = [scene.scenario.value for scene in missing]
+            names = [scene.name for scene in missing]
             raise Conflict(
                 f"Cancelled, but on its way and billed: {', '.join(names)}; wait until its video comes or is "
                 "given up, or regenerate the scene, which orders and bills another one",
@@ -329,7 +340,7 @@ class Studio:
             )
         return await self.film(
             session,
-            [scene.scenario for scene in wanted],
+            [scene.scenario for scene in wanted if scene.scenario],
             lane=snapshot.job.lane,
             request=request,
             undelivered=[scene for scene in wanted if _is_at_provider(scene)],
@@ -342,7 +353,9 @@ class Studio:
     def live_job(self, job_id: str) -> LiveJob | None:
         """The job, if it is in memory, which every job is that moves."""
         known = self._live.get(job_id)
-        return known if known is not None and self._viewer.sees(known.snapshot.owner) else None
+        if known is None or known.snapshot.job.deleted_at is not None:
+            return None
+        return known if self._viewer.sees(known.snapshot.job.owner) else None
 
     async def job(self, job_id: str) -> LiveJob:
         """The job as it is now. Raises ``NotFound``."""
@@ -352,7 +365,41 @@ class Studio:
             if snapshot is None:
                 raise NotFound("There is no such job", details={"job_id": job_id[:64]})
             known = self._live.add(snapshot)
+            if known.snapshot.job.deleted_at is not None:  # while it was read
+                raise NotFound("There is no such job", details={"job_id": job_id[:64]})
         return known
+
+    async def job_with(self, *, scene_id: str | None = None, task_id: str | None = None) -> LiveJob:
+        """The job that a scene, or a provider task, belongs to. Raises ``NotFound``."""
+        job_id = None
+        if scene_id is not None:
+            job_id = await self._store.job_of_scene(scene_id, self._viewer)
+        elif task_id is not None:
+            job_id = await self._store.job_of_task(task_id, self._viewer)
+        if job_id is None:
+            raise NotFound("There is no such job")
+        return await self.job(job_id)
+
+    async def jobs(
+        self, states: Collection[JobState] = frozenset(JobState), *, limit: int, offset: int
+    ) -> tuple[list[LiveJob], int]:
+        """A page of one's own jobs in these states, newest first, and how many there are in all."""
+        found, total = await self._store.jobs(self._viewer, states, limit=limit, offset=offset)
+        return [self._live.get(it.job.id) or LiveJob(it) for it in found], total
+
+    async def delete(self, job_id: str) -> None:
+        """Let a job be there for nobody any more; one that is under way is cancelled first.
+
+        Its videos stay. Raises ``NotFound``.
+        """
+        job = await self.job(job_id)
+        if not job.snapshot.job.closed:
+            with contextlib.suppress(Conflict):  # it has just ended
+                await self.cancel(job_id)
+        now = self._now()
+        await self._store.delete_job(job_id, now)
+        self._live.delete(job_id, now)
+        _log.info("job.deleted", job=job_id)
 
     async def newer(self, job: LiveJob, seconds: float) -> LiveJob:
         """What comes after ``job``, or ``job`` itself if it is over or nothing comes within ``seconds``."""
@@ -407,23 +454,44 @@ class Studio:
             return await self._repeated(request)
         check_ready(session, scenarios)
         now, job_id = self._now(), str(uuid.uuid4())
-        job = Job(id=job_id, session_id=session.id, created_at=now, lane=lane)
+        job = Job(id=job_id, session_id=session.id, owner=session.owner, created_at=now, lane=lane)
         scenes = [self._scene(session, scenario, job_id, now) for scenario in scenarios]
         paid = {_content(scene): scene for scene in undelivered}
         scenes = [_made_before(scene, paid.get(_content(scene))) for scene in scenes]
         try:
-            snapshot = await self._created(job, scenes, request and replace(request, subject=job_id))
-        except RequestKnown as repeated:
-            return await self._repeated(repeated.known)
+            return await self.begin(job, scenes, request)
         except SceneUnderWay as busy:
             ticket = await self._join(busy.live, scenes)
             if request:
                 await self._store.remember_request(replace(request, subject=ticket.job_id, joined=True))
             return ticket
+
+    async def begin(
+        self,
+        job: Job,
+        scenes: Sequence[Scene],
+        request: KeyedRequest | None = None,
+        *,
+        purchase: Purchase | None = None,
+        quota: Quota | None = None,
+    ) -> Ticket:
+        """Put a job on record with all that belongs to it, and run it.
+
+        Raises ``SceneUnderWay``, ``QuotaReached`` or ``InsufficientCredit``; then nothing is on record.
+        """
+        order = request and replace(request, subject=job.id)
+        try:
+            snapshot = await self._created(job, scenes, order, purchase, quota)
+        except RequestKnown as repeated:
+            return await self._repeated(repeated.known)
         self._live.add(snapshot)
-        self._executor.submit(job_id)
-        _log.info("job.created", job=job_id, session=session.id, scenes=len(scenes))
-        return Ticket(job_id=job_id, scenes=len(scenes), joined=False)
+        self._executor.submit(job.id)
+        _log.info("job.created", job=job.id, session=job.session_id, terms=job.terms, scenes=len(scenes))
+        return Ticket(job_id=job.id, scenes=len(scenes), joined=False)
+
+    async def repeated(self, request: KeyedRequest | None) -> Ticket | None:
+        """The job that the same request led to before, if it did."""
+        return await self._repeated(request) if request and request.subject else None
 
     async def _repeated(self, request: KeyedRequest) -> Ticket:
         """The job that the request led to when it came first."""
@@ -431,9 +499,16 @@ class Studio:
         self._executor.submit(job.snapshot.job.id)  # it runs already, unless its caller never heard of it
         return Ticket(job_id=job.snapshot.job.id, scenes=len(job.snapshot.scenes), joined=request.joined)
 
-    async def _created(self, job: Job, scenes: Sequence[Scene], request: KeyedRequest | None) -> JobSnapshot:
+    async def _created(
+        self,
+        job: Job,
+        scenes: Sequence[Scene],
+        request: KeyedRequest | None,
+        purchase: Purchase | None,
+        quota: Quota | None,
+    ) -> JobSnapshot:
         try:
-            return await self._store.create_job(job, scenes, request)
+            return await self._store.create_job(job, scenes, request, purchase=purchase, quota=quota)
         except StoreUnavailable:
             # It may be on disk all the same; then it must run.
             found = await self._store.job(job.id)
@@ -455,7 +530,7 @@ class Studio:
                 return Ticket(job_id=jobs[0], scenes=len(wanted), joined=True)
         others = [scene for scene in busy if _content(scene) != asked[scene.scenario]]
         how = "from other content" if others else "by a job that does not make all that is asked for"
-        names = [scene.scenario.value for scene in others or busy]
+        names = [scene.name for scene in others or busy]
         raise Conflict(
             f"Being made at the moment, {how}: {', '.join(names)}; wait for it, then ask again",
             details={"scenarios": names, "job_ids": jobs},
@@ -471,11 +546,12 @@ class Studio:
             take=0,  # the store numbers it
             prompt=shot.prompt,
             model=shot.model,
-            provider=self._catalogue.provider,
+            provider=shot.provider,
             seconds=shot.seconds,
             width=shot.width,
             height=shot.height,
-            image_url=shot.image_url,
+            frames=shot.frames,
+            sound=shot.sound,
             task_id=str(uuid.uuid4()),
             created_at=now,
             updated_at=now,
@@ -505,7 +581,7 @@ def _subject(request: KeyedRequest) -> str:
 
 def _content(scene: Scene) -> tuple[object, ...]:
     """What decides whether two scenes would be the same order."""
-    return (scene.prompt, scene.model, scene.seconds, scene.width, scene.height, scene.image_url)
+    return (scene.prompt, scene.model, scene.seconds, scene.width, scene.height, scene.frames, scene.sound)
 
 
 def _scene(snapshot: JobSnapshot, scenario: Scenario) -> Scene:

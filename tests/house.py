@@ -27,7 +27,9 @@ def settings_for(folder: Path, *layers: Mapping[str, Any]) -> Settings:
         "server": {"port": 0, "shutdown_seconds": 2},
         "database": {"url": f"sqlite:///{folder / 'test.db'}"},
         "outputs": {"dir": str(folder / "outputs")},
+        "images": {"dir": str(folder / "uploads")},
         "local": {"preset": "ultrafast"},
+        "rates": {"reads_per_path": 0, "reads": 0, "creates": 0},  # tests are in a hurry
         "downloads": {"pause_seconds": 0.02, "attempts": 3, "stall_seconds": 2, "give_up_seconds": 1},
         "models": {"local:preview@1": _SMALL},
     }

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from service.breaker import Refused
 from service.health import Health
 from sessions.errors import ProviderError
+from sessions.model import NO_FRAMES, Frames
 
 
 class InDoubt(Refused):
@@ -61,7 +62,7 @@ class VideoTask:
     seconds: float
     width: int
     height: int
-    image_url: str | None = None  #: first frame, for models that take one
+    frames: Frames = NO_FRAMES  #: addresses or data URIs of images, for models that take them
     scenario: str  #: shown in previews
     take: int  #: shown in previews
     settings: Mapping[str, Any] = field(default_factory=dict)  #: the catalogue's extra parameters

@@ -34,6 +34,7 @@ from service.providers.base import (
 from service.providers.runware_socket import Json, Sharing, Sockets, outcomes
 from service.settings import RunwareSettings
 from sessions.errors import ProviderError
+from sessions.model import Frames
 
 _log = structlog.get_logger(__name__)
 
@@ -371,11 +372,21 @@ def _wire(task: VideoTask) -> Json:
     }
     if task.width and task.height:
         wire |= {"width": task.width, "height": task.height}
-    if task.image_url:
-        wire["inputs"] = {"frameImages": [{"image": task.image_url, "frame": "first"}]}
+    if inputs := _inputs(task.frames):
+        wire["inputs"] = inputs
     if task.webhook_url:
         wire["webhookURL"] = task.webhook_url
     return wire
+
+
+def _inputs(frames: Frames) -> Json:
+    named = (("first", frames.first), ("last", frames.last))
+    inputs: Json = {}
+    if frame_images := [{"image": image, "frame": name} for name, image in named if image]:
+        inputs["frameImages"] = frame_images
+    if frames.references:
+        inputs["referenceImages"] = list(frames.references)
+    return inputs
 
 
 def _after_submission(error: RunwareError, raw: Json) -> None:

@@ -8,6 +8,8 @@ again, never replaced, only if the provider does not know it.
 from __future__ import annotations
 
 import asyncio
+import base64
+import mimetypes
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -33,10 +35,11 @@ from service.recipes.delivery import Delivery
 from service.recipes.respondent import Respondent, pauses
 from service.recipes.track import Track
 from service.recipes.watch import Watch, Watched
+from service.storage.uploads import Uploads
 from sessions import lifecycle
 from sessions.clock import Clock
-from sessions.errors import ProviderError
-from sessions.model import Scene, SceneState, Stage
+from sessions.errors import MediaError, NotFound, ProviderError
+from sessions.model import Frames, Scene, SceneState, Stage
 from sessions.progress import reached, while_generating
 
 _log = structlog.get_logger(__name__)
@@ -74,6 +77,7 @@ class ClipRecipe:
         watch: Watch,
         estimates: Estimates,
         delivery: Delivery,
+        uploads: Uploads,
         now: Clock,
     ) -> None:
         self._provider = Respondent(provider)
@@ -83,6 +87,7 @@ class ClipRecipe:
         self._watch = watch
         self._estimates = estimates
         self._delivery = delivery
+        self._uploads = uploads
         self._now = now
 
     async def make(self, track: Track) -> None:
@@ -126,14 +131,15 @@ class ClipRecipe:
 
     async def _take_up(self, track: Track) -> bool:
         """Go on with a task that may have left; answers whether the provider has it."""
-        await self._slots.take(track.scene, track.lane)
+        await self._slots.take(track.scene, track.lane, track.party)
         await track.write(lifecycle.start(track.scene, self._now()))
         scene = track.scene
         if scene.terminal or (reached(scene, Stage.SENT) and self._provider.keeps_tasks):
             return True  # to be asked for, whatever the answer: nothing is sent that nobody wants
         known = await self._is_known(scene)
         if not known and reached(scene, Stage.SENT):
-            await self._provider.submit(self._task(scene))  # a provider that forgets when we stop
+            frames = await self._frames(scene.frames)
+            await self._provider.submit(self._task(scene, frames))  # a provider that forgets when we stop
         return bool(known)
 
     async def _submit(self, track: Track, *, known: bool) -> None:
@@ -143,11 +149,14 @@ class ClipRecipe:
         waits = pauses(self._provider.poll_seconds)
         while not known and not track.scene.terminal:
             await self._line_up(track)
+            frames = await self._frames(
+                track.scene.frames
+            )  # only now: those who wait are many, and images large
             try:
                 async with self._circuits.call(track.scene.model):
                     if track.scene.submitted_at is None:
                         await track.write(lifecycle.start(track.scene, self._now()))
-                    await self._provider.submit(self._task(track.scene))
+                    await self._provider.submit(self._task(track.scene, frames))
                 known = True
             except NotNow as busy:
                 _log.info("task.not_now", task=track.scene.task_id, reason=str(busy))
@@ -186,7 +195,7 @@ class ClipRecipe:
             await self._circuits.passable(scene.model)
             if told:
                 track.say("")
-            await self._slots.take(scene, track.lane)
+            await self._slots.take(scene, track.lane, track.party)
             if self._circuits.are_passable(scene.model):
                 return
             self._slots.release(scene.id)
@@ -285,8 +294,26 @@ class ClipRecipe:
                 code="noVerdict",
             )
 
-    def _task(self, scene: Scene) -> VideoTask:
-        with_size = self._catalogue.sends_size(scene.model, scene.image_url)
+    async def _frames(self, frames: Frames) -> Frames:
+        """The images as the provider takes them: what was uploaded goes along with the task."""
+
+        async def sendable(image: str) -> str:
+            if image.startswith(("http://", "https://")):
+                return image
+            try:
+                return _data_uri(image, await self._uploads.read(image))
+            except NotFound:
+                message = "An image of this order is not there any more; order it again"
+                raise MediaError(message, code="image_gone", retryable=False) from None
+
+        return Frames(
+            first=await sendable(frames.first) if frames.first else None,
+            last=await sendable(frames.last) if frames.last else None,
+            references=tuple([await sendable(image) for image in frames.references]),
+        )
+
+    def _task(self, scene: Scene, frames: Frames) -> VideoTask:
+        with_size = self._catalogue.sends_size(scene.model, scene.frames)
         return VideoTask(
             id=scene.task_id,
             prompt=scene.prompt,
@@ -294,12 +321,17 @@ class ClipRecipe:
             seconds=scene.seconds,
             width=scene.width if with_size else 0,
             height=scene.height if with_size else 0,
-            image_url=scene.image_url,
-            scenario=scene.scenario.value,
+            frames=frames,
+            scenario=scene.name,
             take=scene.take,
-            settings=self._catalogue.settings_of(scene.model),
+            settings=self._catalogue.settings_of(scene.model, sound=scene.sound),
             webhook_url=self._watch.webhook_url(scene.task_id),
         )
+
+
+def _data_uri(name: str, data: bytes) -> str:
+    kind = mimetypes.guess_type(name)[0]
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _not_on_record() -> ProviderError:

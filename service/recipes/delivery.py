@@ -21,6 +21,7 @@ from service.providers.base import Finished, InDoubt, UnknownTask, VideoProvider
 from service.recipes.respondent import Respondent, pauses
 from service.recipes.track import Track
 from service.settings import DownloadsSettings
+from service.storage.mirror import Mirror, MirrorFailed
 from service.storage.outputs import Outputs
 from sessions import lifecycle
 from sessions.clock import Clock
@@ -41,6 +42,7 @@ class Delivery:
         workers: MediaWorkers,
         outputs: Outputs,
         downloads: DownloadsSettings,
+        mirror: Mirror | None,
         now: Clock,
     ) -> None:
         self._provider = Respondent(provider)
@@ -49,11 +51,12 @@ class Delivery:
         self._workers = workers
         self._outputs = outputs
         self._downloads = downloads
+        self._mirror = mirror
         self._now = now
 
     def new_name(self, scene: Scene) -> str:
         """What the scene's file will be called."""
-        return self._outputs.new_name(scene.session_id, scene.scenario)
+        return self._outputs.new_name(scene.session_id or scene.job_id, scene.name)
 
     async def keep(self, track: Track) -> None:
         """From "generated" to the take on record.
@@ -68,7 +71,8 @@ class Delivery:
                 facts = await self._check(self._outputs.folder / name)
             else:
                 facts = await self._bring_home(track, result, name)
-            await track.write(lifecycle.downloaded(track.scene, self._now()))
+            copy = await self._mirrored(track.scene, name)
+            await track.write(lifecycle.downloaded(track.scene, self._now(), mirror_url=copy))
         except SceneError:
             self._outputs.discard(name)
             await self._downloader.discard(result)
@@ -109,6 +113,16 @@ class Delivery:
             else:
                 return facts
             await asyncio.sleep(next(waits))
+
+    async def _mirrored(self, scene: Scene, name: str) -> str | None:
+        """Where the delivery network has the file; None where there is none, or it cannot take it."""
+        if self._mirror is None or scene.mirror_url:
+            return scene.mirror_url
+        try:
+            return await self._mirror.upload(self._outputs.folder / name, scene.id)
+        except MirrorFailed as error:
+            _log.warning("mirror.failed", reason=str(error))  # our own copy is served
+            return None
 
     async def _new_location(self, scene: Scene, location: str) -> str | None:
         """Where the provider has put the video meanwhile, if it has."""

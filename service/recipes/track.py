@@ -13,6 +13,7 @@ class Track(Protocol):
 
     scene: Scene
     lane: Lane
+    party: str  #: with whom it takes turns for slots: its session, or its user
 
     async def write(self, transition: Transition) -> None:
         """Apply; afterwards ``scene`` is the scene as stored. Raises ``Superseded``."""

@@ -24,7 +24,6 @@ SCENE = Scene(
     seconds=5.0,
     width=1280,
     height=720,
-    image_url=None,
     task_id="task",
     created_at=NOW,
     updated_at=NOW,

@@ -33,7 +33,6 @@ def _scene(name: str, session: str | None = None, model: str = "lamp", *, submit
         seconds=5.0,
         width=256,
         height=144,
-        image_url=None,
         task_id=f"task of {name}",
         created_at=NOW,
         updated_at=NOW,
@@ -80,7 +79,7 @@ class _Crowd:
         return self.got
 
     async def _hold(self, scene: Scene, lane: Lane) -> None:
-        await self.slots.take(scene, lane)
+        await self.slots.take(scene, lane, scene.session_id or scene.job_id)
         self.got.append(scene.id)
         self.holding.add(scene.id)
         try:
@@ -466,4 +465,4 @@ async def test_what_the_slots_remember_does_not_grow_with_the_scenes() -> None:
             await crowd.finish(*(f"{number}-{index}" for index in range(3)))
         assert not slots._held
         assert len(slots._lines) == len(slots._models) == 1
-        assert not slots._lines[Lane.INTERACTIVE, "lamp"]._by_session
+        assert not slots._lines[Lane.INTERACTIVE, "lamp"]._by_party

@@ -33,7 +33,6 @@ def _snapshot(job_id: str = "job", *, closed: bool = False, progress: int = 0) -
             seconds=1.0,
             width=256,
             height=144,
-            image_url=None,
             task_id=f"task of {job_id}-{scenario}",
             created_at=NOW,
             updated_at=NOW,

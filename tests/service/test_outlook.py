@@ -16,6 +16,7 @@ from service.limits import Slots
 from service.live import LiveJob
 from service.outlook import Outlook, Outlooks, Range
 from service.settings import LimitsSettings
+from service.turns import Turns
 from sessions.model import Generation, Job, JobSnapshot, Lane, Scenario, Scene, SceneState, Stage
 from sessions.rollup import job_state
 
@@ -32,7 +33,6 @@ QUEUED = Scene(
     seconds=5.0,
     width=1280,
     height=720,
-    image_url=None,
     task_id="task",
     created_at=NOW,
     updated_at=NOW,
@@ -84,7 +84,7 @@ def _outlook(
 ) -> Outlook:
     """The outlook of a job of these scenes, so many seconds after NOW."""
     estimates = _learned() if estimates is None else estimates
-    return Outlooks(slots=slots or _slots(), estimates=estimates, now=lambda: _at(at)).of(_job(*scenes))
+    return Outlooks(slots=slots or _slots(), turns=Turns(), estimates=estimates, now=lambda: _at(at)).of(_job(*scenes))
 
 
 @asynccontextmanager
@@ -92,7 +92,7 @@ async def _waiting(slots: Slots, *scenes: Scene) -> AsyncIterator[None]:
     """The scenes ask for slots, in this order; those that get one keep it."""
 
     async def hold(scene: Scene) -> None:
-        await slots.take(scene, Lane.INTERACTIVE)
+        await slots.take(scene, Lane.INTERACTIVE, scene.job_id)
         try:
             await asyncio.Event().wait()
         finally:

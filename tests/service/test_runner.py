@@ -30,8 +30,10 @@ from service.recipes.delivery import Delivery
 from service.recipes.track import Track
 from service.recipes.watch import Watch
 from service.runner import Runner
-from service.settings import RetriesSettings
+from service.settings import AllTermsSettings, RetriesSettings
 from service.storage.outputs import Outputs
+from service.storage.uploads import Uploads
+from service.turns import Turns
 from sessions import lifecycle
 from sessions.clock import utc_now
 from sessions.database import Database
@@ -77,10 +79,17 @@ class Rig:
     live: Live
     job_id: str
     retries: RetriesSettings
+    terms: AllTermsSettings
 
     def runner(self, make: Making) -> Runner:
         return Runner(
-            store=self.database, live=self.live, recipe=_Recipe(make), retries=self.retries, now=utc_now
+            store=self.database,
+            live=self.live,
+            recipe=_Recipe(make),
+            retries=self.retries,
+            turns=Turns(),
+            terms=self.terms,
+            now=utc_now,
         )
 
     async def run(self, make: Making) -> JobSnapshot:
@@ -116,7 +125,6 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             seconds=1.0,
             width=256,
             height=144,
-            image_url=None,
             task_id=str(uuid.uuid4()),
             created_at=NOW,
             updated_at=NOW,
@@ -124,7 +132,10 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         for scenario in Scenario
     ]
     await database.create_job(job, scenes)
-    yield Rig(database=database, live=Live(), job_id="job", retries=settings_for(tmp_path).retries)
+    settings = settings_for(tmp_path)
+    yield Rig(
+        database=database, live=Live(), job_id="job", retries=settings.retries, terms=settings.terms
+    )
     await database.close()
 
 
@@ -544,18 +555,28 @@ async def test_a_store_that_fails_while_the_renderer_works_fails_no_scene(rig: R
         circuits=Circuits("local", settings.limits),
         watch=Watch(provider, polls_per_second=1000),
         estimates=Estimates(),
+        uploads=Uploads(settings.images.dir),
         delivery=Delivery(
             provider=provider,
             downloader=Downloader(settings.downloads, scratch=outputs.folder),
             workers=workers,
             outputs=outputs,
             downloads=settings.downloads,
+            mirror=None,
             now=utc_now,
         ),
         now=utc_now,
     )
     again = replace(rig, database=database, live=Live())
-    runner = Runner(store=database, live=again.live, recipe=recipe, retries=settings.retries, now=utc_now)
+    runner = Runner(
+        store=database,
+        live=again.live,
+        recipe=recipe,
+        retries=settings.retries,
+        turns=Turns(),
+        terms=settings.terms,
+        now=utc_now,
+    )
     try:
         async with _executing(again, runner) as shown:
             assert database.failed

@@ -20,6 +20,7 @@ from service.live import Live
 from service.outlook import Outlooks
 from service.providers.catalogue import Catalogue
 from service.studio import Studio, Ticket
+from service.turns import Turns
 from service.writers.base import Writer
 from service.writers.template import TemplateWriter
 from sessions import lifecycle
@@ -87,7 +88,9 @@ def _studio(rig: Rig, folder: Path, executor: EmbeddedExecutor, writer: Writer |
     return Studio(
         store=rig.database,
         live=rig.live,
-        outlooks=Outlooks(slots=Slots(settings.limits, {}), estimates=Estimates(), now=utc_now),
+        outlooks=Outlooks(
+            slots=Slots(settings.limits, {}), turns=Turns(), estimates=Estimates(), now=utc_now
+        ),
         executor=executor,
         catalogue=Catalogue(settings),
         writer=writer or TemplateWriter(),

@@ -12,7 +12,7 @@ import pytest
 from service.providers.catalogue import Catalogue
 from service.settings import load_settings
 from sessions.errors import InvalidInput, UnsupportedByModel
-from sessions.model import Brief, Scenario, SceneDescription
+from sessions.model import Brief, Frames, Scenario, SceneDescription
 
 KLING = "klingai:kling-video@3-standard"
 VEO = "google:3@3"
@@ -51,7 +51,7 @@ def _refusal(catalogue: Catalogue, description: SceneDescription = HOOK, **brief
 def test_the_default_model_decides_what_a_bare_brief_leaves_open(paid: Catalogue, local: Catalogue) -> None:
     shot = paid.shot(BRIEF, HOOK)
     assert (shot.model, shot.seconds, shot.width, shot.height) == (KLING, 5, 1280, 720)
-    assert (shot.prompt, shot.image_url) == ("A lamp in the dark", None)
+    assert (shot.prompt, shot.frames, shot.sound) == ("A lamp in the dark", Frames(), True)
     assert local.shot(BRIEF, HOOK).model == "local:preview@1"
     assert (paid.provider, local.provider) == ("runware", "local")
 
@@ -156,13 +156,13 @@ def test_a_visual_description_alone_is_the_prompt_and_stands_there_once(paid: Ca
 
 
 def test_an_image_goes_along_where_the_model_takes_one(paid: Catalogue) -> None:
-    assert paid.shot(replace(BRIEF, product_image_url=IMAGE), HOOK).image_url == IMAGE
+    assert paid.shot(replace(BRIEF, product_image_url=IMAGE), HOOK).frames == Frames(first=IMAGE)
 
 
-def test_a_preview_leaves_the_image_out_so_that_the_brief_stays_valid(local: Catalogue) -> None:
+def test_a_brief_with_an_image_is_valid_for_a_preview_too(local: Catalogue) -> None:
     brief = replace(BRIEF, product_image_url=IMAGE)
     local.check_brief(brief)
-    assert local.shot(brief, HOOK).image_url is None
+    assert local.shot(brief, HOOK).frames == Frames(first=IMAGE)
 
 
 def test_a_paid_model_without_images_refuses_one() -> None:
@@ -185,13 +185,15 @@ def test_a_paid_model_without_images_refuses_one() -> None:
 def test_the_size_is_left_out_where_it_follows_from_the_image(
     paid: Catalogue, model: str, image: str | None, sends: bool
 ) -> None:
-    assert paid.sends_size(model, image) is sends
+    assert paid.sends_size(model, Frames(first=image)) is sends
 
 
 def test_the_catalogues_parameters_go_along_and_a_vanished_model_has_none(paid: Catalogue) -> None:
-    assert paid.settings_of(KLING) == {"providerSettings": {"klingai": {"sound": True}}}
-    assert paid.settings_of(GEN) == {}
-    assert paid.settings_of("gone:model@1") == {}
+    assert paid.settings_of(KLING, sound=True) == {"providerSettings": {"klingai": {"sound": True}}}
+    assert paid.settings_of(KLING, sound=False) == {"providerSettings": {"klingai": {"sound": False}}}
+    assert paid.settings_of(KLING, sound=True) == {"providerSettings": {"klingai": {"sound": True}}}
+    assert paid.settings_of(GEN, sound=False) == {}
+    assert paid.settings_of("gone:model@1", sound=True) == {}
 
 
 def test_every_packaged_model_can_film_with_its_own_defaults(paid: Catalogue) -> None:

@@ -25,6 +25,7 @@ from service.providers.base import (
 from service.providers.runware import RunwareProvider
 from service.providers.runware_socket import outcomes
 from sessions.errors import ProviderError
+from sessions.model import Frames
 from tests.house import runware_layer, settings_for
 from tests.wire.runware_server import RunwareServer, Script
 from tests.wire.tasks import Reply
@@ -99,7 +100,7 @@ async def test_progress_is_a_fraction(provider: RunwareProvider, wire: RunwareSe
 async def test_a_product_image_is_the_first_frame_and_replaces_the_size(
     provider: RunwareProvider, wire: RunwareServer
 ) -> None:
-    await provider.submit(a_task(image_url="https://example.com/lamp.png", width=0, height=0))
+    await provider.submit(a_task(frames=Frames(first="https://example.com/lamp.png"), width=0, height=0))
     (charge,) = wire.charges
     assert charge.params["inputs"] == {
         "frameImages": [{"image": "https://example.com/lamp.png", "frame": "first"}]

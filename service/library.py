@@ -1,0 +1,85 @@
+"""The library: finished videos, as their owners look after them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+
+import structlog
+
+from service.live import Live
+from service.storage.mirror import Mirror, MirrorFailed
+from service.storage.outputs import Outputs
+from sessions.clock import Clock
+from sessions.errors import NotFound
+from sessions.model import GalleryVideo, JobFigures, Video
+from sessions.store import Store
+from sessions.viewer import EVERYTHING, Viewer
+
+_log = structlog.get_logger(__name__)
+
+
+class Library:
+    """Videos by whatever contract they were ordered."""
+
+    def __init__(
+        self, *, store: Store, live: Live, outputs: Outputs, mirror: Mirror | None, now: Clock
+    ) -> None:
+        self._store = store
+        self._live = live
+        self._outputs = outputs
+        self._mirror = mirror
+        self._now = now
+        self._viewer = EVERYTHING
+
+    def seen_by(self, viewer: Viewer) -> Library:
+        """The same library, in which what ``viewer`` must not see is not there."""
+        theirs = copy.copy(self)
+        theirs._viewer = viewer  # noqa: SLF001 - a copy of this very object
+        return theirs
+
+    async def videos(
+        self, *, favorites_only: bool, from_image: bool | None, limit: int, offset: int
+    ) -> tuple[list[Video], int]:
+        """A page of one's own videos, newest first, and how many there are in all."""
+        return await self._store.videos(
+            self._viewer, favorites_only=favorites_only, from_image=from_image, limit=limit, offset=offset
+        )
+
+    async def video(self, video_id: str) -> Video:
+        """The video with the take's id, or of the scene with that id. Raises ``NotFound``."""
+        video = await self._store.video(video_id, self._viewer)
+        if video is None:
+            raise NotFound("There is no such video")
+        return video
+
+    async def mark(self, video_id: str, *, favorite: bool) -> Video:
+        """Mark a video as a favourite, or no longer. Raises ``NotFound``."""
+        video = await self.video(video_id)
+        await self._store.mark_take(video.take.id, self._now(), favorite=favorite)
+        return await self.video(video_id)
+
+    async def remove(self, video_id: str) -> Video:
+        """Delete a video for good: first on record, then its file and its copies. Raises ``NotFound``."""
+        video = await self.video(video_id)
+        if (snapshot := await self._store.job(video.job.id)) is not None:
+            self._live.add(snapshot)  # so that who reads the job at this moment cannot put back what was
+        now = self._now()
+        await self._store.remove_video(video.scene.id, now)
+        self._live.remove_video(video.scene, now)
+        await asyncio.to_thread(self._outputs.remove, video.take.file)
+        if self._mirror and video.scene.mirror_url:
+            try:
+                await self._mirror.remove(video.scene.id)
+            except MirrorFailed as error:
+                _log.warning("mirror.not_removed", scene=video.scene.id, reason=str(error))
+        _log.info("video.removed", scene=video.scene.id, job=video.job.id)
+        return video
+
+    async def gallery(self, *, status: str | None, limit: int, offset: int) -> tuple[list[GalleryVideo], int]:
+        """A page of one's own gallery, newest first, and how many rows there are in all."""
+        return await self._store.gallery(self._viewer, status=status, limit=limit, offset=offset)
+
+    async def figures(self) -> JobFigures:
+        """Numbers about everybody's jobs."""
+        return await self._store.figures()
