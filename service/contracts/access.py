@@ -24,6 +24,7 @@ class Access(Enum):
     PUBLIC = auto()  #: nothing, and nothing is looked at
     OPEN = auto()  #: nothing; whoever shows who they are gets what is theirs
     KNOWN = auto()  #: a valid token or API key
+    ADMIN = auto()  #: an API key of whoever looks after the service
 
 
 class Doorkeeper:
@@ -46,7 +47,9 @@ class Doorkeeper:
         if caller is None:
             request[_VIEWER] = Viewer()
             return
-        if Scope.SCENES not in caller.scopes:
+        if access is Access.ADMIN and Scope.ADMIN not in caller.scopes:
+            raise Forbidden("This takes an API key with the scope admin")
+        if access is not Access.ADMIN and Scope.SCENES not in caller.scopes:
             raise Forbidden("This API key is not for making or reading scenes")
         request[_CALLER] = caller
         request[_VIEWER] = Viewer(owner=caller.id)
@@ -59,13 +62,13 @@ class Doorkeeper:
             if access is Access.OPEN and not any(name in request.headers for name in _CREDENTIALS):
                 return None
             raise
-        if caller is None and access is Access.KNOWN:
+        if caller is None and access is not Access.OPEN:
             raise Unauthenticated("Show who you are: Authorization: Bearer, with a token or an API key")
         return caller
 
 
 def viewer_of(request: web.Request) -> Viewer:
-    """Whose eyes the request is looked at with; everything, where identity is off."""
+    """Whose eyes the request is looked at with; everything, where nobody had to say who they are."""
     viewer = request.get(_VIEWER)
     return EVERYTHING if viewer is None else viewer
 
@@ -74,3 +77,18 @@ def caller_of(request: web.Request) -> str:
     """The caller's id; empty for somebody unknown."""
     caller = request.get(_CALLER)
     return caller.id if caller else ""
+
+
+def scopes_of(request: web.Request) -> frozenset[Scope]:
+    """What the caller may do; nothing in particular, for somebody unknown."""
+    caller = request.get(_CALLER)
+    return caller.scopes if caller else frozenset()
+
+
+def acting(request: web.Request, user_id: str | None) -> Viewer:
+    """Whose eyes the request is looked at with, where clients name the user for whom they ask.
+
+    What they say counts only where identity is off; with it, the credentials do.
+    """
+    viewer = viewer_of(request)
+    return Viewer(owner=user_id) if viewer is EVERYTHING and user_id else viewer

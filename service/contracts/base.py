@@ -7,8 +7,7 @@ a path prefix.
 
 from __future__ import annotations
 
-import random
-import re
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -16,20 +15,28 @@ from http import HTTPStatus
 
 import structlog
 from aiohttp import hdrs, web
+from pydantic import BaseModel
 
 from service.contracts import idempotency
 from service.contracts.access import Access, Doorkeeper
+from service.contracts.cross_origin import CrossOrigin
+from service.contracts.describing import Doc
+from service.contracts.headers import name_request
 from service.contracts.idempotency import Idempotency
 from service.contracts.problems import BadRequest, Problem
-from service.logs import request_id
+from service.contracts.rates import READING, Turnstile
+from service.contracts.reading import FORM_LIMIT
 from sessions.errors import (
     Conflict,
     Forbidden,
     IdentityUnavailable,
+    InsufficientCredit,
     InvalidInput,
     NotFound,
+    QuotaReached,
     ScenewrightError,
     Stopping,
+    TooMany,
     Unauthenticated,
     UnsupportedByModel,
 )
@@ -39,10 +46,11 @@ _log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_REQUEST_ID = "X-Request-ID"
 #: answered by the thousand; only their errors are worth a line
 _QUIET = frozenset({"GET", "HEAD"})
-_GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+#: finished files: a player asks for one of them piece by piece
+_FILES = "/outputs/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +60,7 @@ class Contract:
     name: str
     prefixes: tuple[str, ...]
     render_problem: Callable[[Problem], web.Response]
+    error_model: type[BaseModel] | None = None  #: shape of its errors, for the documentation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +73,13 @@ class Route:
     contract: Contract
     access: Access
     creates: bool = False  #: makes something new, so that an idempotency key means something
+    permits: Callable[[web.Request], bool] | None = None  #: tells requests that bring their own permission
+    form_limit: int | None = None  #: its largest multipart body, in bytes, where files are taken
+    doc: Doc | None = None  #: what is to be known of it
 
+
+#: when it makes sense to ask whether a job has ended meanwhile, in seconds
+_QUOTA_PAUSE = 30
 
 #: the first match counts
 _STATUS: tuple[tuple[type[ScenewrightError], HTTPStatus], ...] = (
@@ -75,6 +90,9 @@ _STATUS: tuple[tuple[type[ScenewrightError], HTTPStatus], ...] = (
     (Conflict, HTTPStatus.CONFLICT),
     (UnsupportedByModel, HTTPStatus.UNPROCESSABLE_ENTITY),
     (InvalidInput, HTTPStatus.BAD_REQUEST),
+    (InsufficientCredit, HTTPStatus.PAYMENT_REQUIRED),
+    (QuotaReached, HTTPStatus.TOO_MANY_REQUESTS),
+    (TooMany, HTTPStatus.TOO_MANY_REQUESTS),
     (Stopping, HTTPStatus.SERVICE_UNAVAILABLE),
     (ScenewrightError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
@@ -98,16 +116,21 @@ class Guard:
     def __init__(
         self,
         routes: Iterable[Route],
+        *,
         fallback: Contract,
         names: Iterable[str],
         idempotency: Idempotency,
         doorkeeper: Doorkeeper,
+        turnstile: Turnstile,
+        cross_origin: CrossOrigin,
     ) -> None:
         self._names = frozenset({"localhost", "127.0.0.1", "[::1]", *names})
         self._by_handler = {route.handler: route for route in routes}
         self._fallback = fallback
         self._idempotency = idempotency
         self._doorkeeper = doorkeeper
+        self._turnstile = turnstile
+        self._cross_origin = cross_origin
         contracts = {*(route.contract for route in self._by_handler.values()), fallback}
         self._by_prefix = sorted(
             ((prefix, contract) for contract in contracts for prefix in contract.prefixes),
@@ -116,25 +139,17 @@ class Guard:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        name = _request_id(request)
-        request_id.set(name)  # never reset: a connection's next request puts its own
+        name_request(request)
         started = time.perf_counter()
         try:
             self._check_names(request)
-            route = self._by_handler.get(request.match_info.handler)
-            if route is not None and self._doorkeeper.asks(route.access):
-                await self._doorkeeper.admit(request, route.access)
-            if route is not None and route.creates and idempotency.HEADER in request.headers:
-                response = await self._idempotency.answer(request, handler)
-            else:
-                response = await handler(request)
+            response = self._cross_origin.preflight(request) or await self._answer(request, handler)
         except Exception as error:  # noqa: BLE001 - the border: whatever breaks, the client gets a plain answer
             response = self._refusal(request, error)
-        if not response.prepared:
-            response.headers[_REQUEST_ID] = name
-            response.headers["X-Content-Type-Options"] = "nosniff"
         if request.method not in _QUIET or response.status >= HTTPStatus.BAD_REQUEST:
-            _log.info(
+            # Who asks too often gets plenty of refusals, and no line for each.
+            log = _log.debug if response.status == HTTPStatus.TOO_MANY_REQUESTS else _log.info
+            log(
                 "http",
                 method=request.method,
                 path=request.rel_url.raw_path[:200],
@@ -143,13 +158,40 @@ class Guard:
             )
         return response
 
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The handler's answer, to those who may have it."""
+        route = self._by_handler.get(request.match_info.handler)
+        if route is not None and self._doorkeeper.asks(route.access) and not _permitted(route, request):
+            await self._doorkeeper.admit(request, route.access)
+        self._count(request, route)
+        if route is not None and route.form_limit is not None:
+            request[FORM_LIMIT] = route.form_limit
+        if route is not None and route.creates and idempotency.HEADER in request.headers:
+            return await self._idempotency.answer(request, handler)
+        return await handler(request)
+
+    def _count(self, request: web.Request, route: Route | None) -> None:
+        """Refuse whoever asks too often. What is public is cheap, and asked for by machines in step."""
+        if route is None:
+            self._turnstile.fetch(request)
+        elif route.access is Access.PUBLIC:
+            pass
+        elif route.creates or request.method not in READING:
+            self._turnstile.change(request)
+        elif route.path.startswith(_FILES):
+            self._turnstile.fetch(request)
+        else:
+            self._turnstile.look(request)
+
     def _check_names(self, request: web.Request) -> None:
         """Refuse requests that a foreign web page has made, or made possible by DNS rebinding."""
         if not self._ours(request.host):
-            raise BadRequest(_foreign("this server does not answer to the name in Host"))
+            raise BadRequest(_foreign("the name in Host is not among server.names"))
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is not None and request.method not in _QUIET and not self._ours(origin.partition("//")[2]):
-            raise BadRequest(_foreign("requests from pages of other sites are refused"))
+        if origin is None or self._cross_origin.admits(request, origin) or request.method in _QUIET:
+            return
+        if not self._ours(origin.partition("//")[2]):
+            raise BadRequest(_foreign("this page's origin is not among server.cors_origins"))
 
     def _ours(self, host: str) -> bool:
         name, _, port = host.rpartition(":")
@@ -185,20 +227,17 @@ class Guard:
         return next(matching, self._fallback)
 
 
+def _permitted(route: Route, request: web.Request) -> bool:
+    """Whether nobody has to know who is asking."""
+    return route.permits is not None and route.permits(request)
+
+
 def _foreign(reason: str) -> Problem:
     return Problem(
         status=HTTPStatus.FORBIDDEN,
-        message=f"Refused: {reason}; allowed names are set with server.names",
+        message=f"Refused: {reason}",
         detail={"code": "foreign"},
     )
-
-
-def _request_id(request: web.Request) -> str:
-    """The client's own id if it is a sane one, else a new one."""
-    asked = request.headers.get(_REQUEST_ID)
-    if asked is not None and _GOOD_REQUEST_ID.fullmatch(asked):
-        return asked
-    return f"{random.getrandbits(128):032x}"
 
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
@@ -213,6 +252,10 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
 def _problem(error: ScenewrightError) -> Problem:
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     headers: dict[str, str] = {hdrs.RETRY_AFTER: "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    if isinstance(error, QuotaReached):
+        headers[hdrs.RETRY_AFTER] = str(_QUOTA_PAUSE)
+    if isinstance(error, TooMany):
+        headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, Unauthenticated):  # RFC 6750, 3
         wrong = f', error="{error.reason}"' if error.reason else ""
         headers[hdrs.WWW_AUTHENTICATE] = f'Bearer realm="scenewright"{wrong}'

@@ -9,9 +9,11 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.contracts.access import Access
 from service.contracts.base import Contract, Route
+from service.contracts.describing import Doc, Tag
 from service.contracts.problems import Problem
 from service.recipes.callbacks import PATH
 from service.recipes.watch import Watch
@@ -21,7 +23,40 @@ def _render_problem(problem: Problem) -> web.Response:
     return web.json_response({"error": problem.message}, status=problem.status)
 
 
-CONTRACT = Contract(name="callbacks", prefixes=("/callbacks",), render_problem=_render_problem)
+class CallbackProblem(BaseModel):
+    """Every error of a callback."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error: str
+
+
+class CallbackSecret(BaseModel):
+    """What makes a callback's address a secret."""
+
+    token: str = Field(default="", description="As it was in the address that the provider was given")
+
+
+CONTRACT = Contract(
+    name="callbacks",
+    prefixes=("/callbacks",),
+    render_problem=_render_problem,
+    error_model=CallbackProblem,
+)
+
+CALLBACKS = Tag(name="Callbacks", description="Where providers report; nothing that a client would call.")
+
+_CALLED = Doc(
+    operation_id="reportTask",
+    summary="A provider says that a task has ended",
+    description=(
+        "The body is not looked at: the provider is asked. So a repeated, late or untrue call does nothing."
+    ),
+    tag=CALLBACKS,
+    path={"task_id": "The task's UUID"},
+    query=CallbackSecret,
+    replies={204: "Heard", 404: "The address has no secret, or not that of this task"},
+)
 
 
 class CallbacksContract:
@@ -31,7 +66,15 @@ class CallbacksContract:
         self._watch = watch
 
     def routes(self) -> list[Route]:
-        return [Route(method="POST", path=PATH, handler=self.called, contract=CONTRACT, access=Access.PUBLIC)]
+        route = Route(
+            method="POST",
+            path=PATH,
+            handler=self.called,
+            contract=CONTRACT,
+            access=Access.PUBLIC,
+            doc=_CALLED,
+        )
+        return [route]
 
     async def called(self, request: web.Request) -> web.Response:
         self._watch.called(request.match_info["task_id"], request.query.get("token", ""))

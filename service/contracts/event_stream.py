@@ -94,7 +94,7 @@ def _last_seen(request: web.Request) -> int:
 
 
 def _events(events: Sequence[Event], scenes: Sequence[Scene]) -> bytes:
-    scenario = {scene.id: scene.scenario.value for scene in scenes}
+    scenario = {scene.id: scene.name for scene in scenes}
     lines = []
     if len(events) > _REPLAYED:
         lines.append(f"event: gap\ndata: {json.dumps({'missed': len(events) - _REPLAYED})}\n\n")

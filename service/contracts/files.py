@@ -21,7 +21,9 @@ from multidict import CIMultiDict
 
 from service.contracts.access import Access, viewer_of
 from service.contracts.base import Contract, Route
+from service.contracts.describing import Doc, Reply, Tag
 from service.contracts.problems import BadRequest, Problem
+from service.links import Links
 from service.storage.outputs import Outputs
 from service.studio import Studio
 from sessions.errors import NotFound
@@ -37,14 +39,53 @@ _CHUNK = 1 << 20
 _KEPT = (hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE)
 
 
-class FilesContract:
-    """Serves the outputs folder by name; errors have the shape of ``contract``."""
+FILES = Tag(
+    name="Files",
+    description="Finished videos. A name never changes its content, so that players and caches may keep it.",
+)
 
-    def __init__(self, outputs: Outputs, studio: Studio, contract: Contract, access: Access) -> None:
+_ENTITY = {"ETag": "Names the file", "Accept-Ranges": "`bytes`"}
+_FILE = Doc(
+    operation_id="getFile",
+    summary="Play or download a finished video",
+    description=(
+        "One byte range, conditional requests and HEAD are understood (RFC 9110). A link as the API gives it "
+        "may carry `exp` and `sig`: whoever has it needs no credentials until it expires."
+    ),
+    tag=FILES,
+    path={"name": "As in `video_url`"},
+    headers={"Range": "Such as `bytes=0-1023`", "If-None-Match": "The `ETag` of the copy that is there"},
+    replies={
+        200: Reply("The file", media="video/mp4", headers=_ENTITY),
+        206: Reply("The range", media="video/mp4", headers={**_ENTITY, "Content-Range": "Which bytes"}),
+        304: Reply("The copy is good", headers={"ETag": "Names the file"}),
+        404: "There is no such file, or it is somebody else's",
+        412: "The file is another one",
+        416: Reply("The file ends before the range begins", headers={"Content-Range": "How long it is"}),
+    },
+)
+
+
+class FilesContract:
+    """Serves the outputs folder by name; errors have the shape of ``contract``.
+
+    A valid signature of ``links`` stands in for knowing who asks. Any other is no signature: the
+    request is judged as it would be without.
+    """
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        studio: Studio,
+        contract: Contract,
+        access: Access,
+        links: Links | None = None,
+    ) -> None:
         self._outputs = outputs
         self._studio = studio
         self._contract = contract
         self._access = access
+        self._links = links
 
     def routes(self) -> list[Route]:
         route = Route(
@@ -53,8 +94,14 @@ class FilesContract:
             handler=self.file,
             contract=self._contract,
             access=self._access,
+            permits=self._is_signed,
+            doc=_FILE,
         )
         return [route]
+
+    def _is_signed(self, request: web.Request) -> bool:
+        name, query = request.match_info["name"], request.rel_url.raw_query_string
+        return self._links is not None and self._links.valid(name, query)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]

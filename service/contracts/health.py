@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Literal
 
 import structlog
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.contracts.access import Access
 from service.contracts.base import Contract, Route
+from service.contracts.describing import Doc, Reply, Tag
 from service.contracts.problems import Problem
 from service.health import Health
 
@@ -19,7 +22,72 @@ def _render_problem(problem: Problem) -> web.Response:
     return web.json_response({"error": problem.message}, status=problem.status)
 
 
-CONTRACT = Contract(name="health", prefixes=("/healthz", "/readyz"), render_problem=_render_problem)
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class HealthProblem(_Answer):
+    """Every error of these addresses."""
+
+    error: str
+
+
+class Alive(_Answer):
+    """The process lives."""
+
+    status: Literal["ok"]
+
+
+class PartHealth(_Answer):
+    """How one part is."""
+
+    ok: bool
+    detail: str
+
+
+class Readiness(_Answer):
+    """Whether work can be done."""
+
+    status: Literal["ok", "degraded", "unready", "draining"] = Field(
+        description="`degraded`: ready, but a part is not well; `draining`: about to stop"
+    )
+    parts: dict[str, PartHealth]
+
+
+CONTRACT = Contract(
+    name="health",
+    prefixes=("/healthz", "/readyz"),
+    render_problem=_render_problem,
+    error_model=HealthProblem,
+)
+
+HEALTH = Tag(name="Health", description="For load balancers and for whoever wonders.")
+
+_PARTS = {
+    "database": {"ok": True, "detail": "answers"},
+    "outputs": {"ok": True, "detail": "writable"},
+    "provider local": {"ok": True, "detail": "renders on this machine"},
+}
+_ALIVE = Doc(
+    operation_id="getHealth",
+    summary="Whether the process lives",
+    tag=HEALTH,
+    replies={200: Reply("It does", model=Alive, examples={"Alive": {"status": "ok"}})},
+)
+_READY = Doc(
+    operation_id="getReadiness",
+    summary="Whether work can be done, part by part",
+    description="Database and outputs decide; the other parts are only reported.",
+    tag=HEALTH,
+    replies={
+        200: Reply("Ready", model=Readiness, examples={"Well": {"status": "ok", "parts": _PARTS}}),
+        503: Reply(
+            "Not ready: send requests elsewhere",
+            model=Readiness,
+            examples={"Stopping": {"status": "draining", "parts": _PARTS}},
+        ),
+    },
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -43,8 +111,11 @@ class HealthContract:
 
     def routes(self) -> list[Route]:
         return [
-            Route(method="GET", path="/healthz", handler=self.alive, contract=CONTRACT, access=Access.PUBLIC),
-            Route(method="GET", path="/readyz", handler=self.ready, contract=CONTRACT, access=Access.PUBLIC),
+            Route(method="GET", path=path, handler=handler, contract=CONTRACT, access=Access.PUBLIC, doc=doc)
+            for path, handler, doc in (
+                ("/healthz", self.alive, _ALIVE),
+                ("/readyz", self.ready, _READY),
+            )
         ]
 
     async def alive(self, _request: web.Request) -> web.Response:

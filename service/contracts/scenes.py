@@ -12,9 +12,12 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from service.contracts import scenes_docs as docs
+from service.contracts import scenes_videos_docs as videos_docs
 from service.contracts import scenes_views as views
 from service.contracts.access import Access, viewer_of
 from service.contracts.base import Contract, Route
+from service.contracts.describing import Doc
 from service.contracts.event_stream import EventStreams
 from service.contracts.idempotency import keyed
 from service.contracts.problems import Problem
@@ -29,6 +32,8 @@ from service.contracts.scenes_bodies import (
     SessionReference,
     StartGeneration,
 )
+from service.contracts.scenes_replies import ScenesProblem
+from service.contracts.videos import VideoAddresses
 from service.live import LiveJob, Rendered
 from service.studio import Studio, Ticket
 from sessions.errors import InvalidInput, SceneError
@@ -55,34 +60,37 @@ CONTRACT = Contract(
     name="scenes",
     prefixes=("/api/session", "/api/scenes", "/api/videos", "/outputs"),
     render_problem=_render_problem,
+    error_model=ScenesProblem,
 )
 
 
 class ScenesContract:
     """Handlers of the contract."""
 
-    def __init__(self, studio: Studio, access: Access = Access.OPEN) -> None:
+    def __init__(self, studio: Studio, addresses: VideoAddresses, access: Access = Access.OPEN) -> None:
         self._studio = studio
+        self._addresses = addresses
         self._access = access
         self._events = EventStreams(studio, self._render)
 
     def routes(self) -> list[Route]:
-        creating: Sequence[tuple[str, Any]] = (
-            ("/api/session/create", self.create_session),
-            ("/api/scenes/generate-descriptions", self.write_descriptions),
-            ("/api/scenes/regenerate-description", self.rewrite_description),
-            ("/api/videos/generate-scenes", self.generate_scenes),
-            ("/api/videos/regenerate-scene", self.regenerate_scene),
-            ("/api/videos/resume/{job_id}", self.resume),
+        creating: Sequence[tuple[str, Any, Doc]] = (
+            ("/api/session/create", self.create_session, docs.CREATE_SESSION),
+            ("/api/scenes/generate-descriptions", self.write_descriptions, docs.WRITE_DESCRIPTIONS),
+            ("/api/scenes/regenerate-description", self.rewrite_description, docs.REWRITE_DESCRIPTION),
+            ("/api/videos/generate-scenes", self.generate_scenes, videos_docs.GENERATE_SCENES),
+            ("/api/videos/regenerate-scene", self.regenerate_scene, videos_docs.REGENERATE_SCENE),
+            ("/api/videos/resume/{job_id}", self.resume, videos_docs.RESUME),
         )
-        others: Sequence[tuple[str, str, Any]] = (
-            ("GET", "/api/sessions", self.list_sessions),
-            ("GET", "/api/session/{session_id}", self.get_session),
-            ("PUT", "/api/session/{session_id}/scenes/{scenario}", self.edit_description),
-            ("POST", "/api/session/{session_id}/approve", self.approve_all),
-            ("POST", "/api/session/{session_id}/scenes/{scenario}/approve", self.approve_one),
-            ("GET", "/api/videos/status/{job_id}", self.status),
-            ("POST", "/api/videos/cancel/{job_id}", self.cancel),
+        session, scene = "/api/session/{session_id}", "/api/session/{session_id}/scenes/{scenario}"
+        others: Sequence[tuple[str, str, Any, Doc]] = (
+            ("GET", "/api/sessions", self.list_sessions, docs.LIST_SESSIONS),
+            ("GET", session, self.get_session, docs.GET_SESSION),
+            ("PUT", scene, self.edit_description, docs.EDIT_DESCRIPTION),
+            ("POST", f"{session}/approve", self.approve_all, docs.APPROVE_ALL),
+            ("POST", f"{scene}/approve", self.approve_one, docs.APPROVE_ONE),
+            ("GET", "/api/videos/status/{job_id}", self.status, videos_docs.STATUS),
+            ("POST", "/api/videos/cancel/{job_id}", self.cancel, videos_docs.CANCEL),
         )
         return [
             Route(
@@ -92,11 +100,12 @@ class ScenesContract:
                 contract=CONTRACT,
                 access=self._access,
                 creates=True,
+                doc=doc,
             )
-            for path, handler in creating
+            for path, handler, doc in creating
         ] + [
-            Route(method=method, path=path, handler=handler, contract=CONTRACT, access=self._access)
-            for method, path, handler in others
+            Route(method=method, path=path, handler=handler, contract=CONTRACT, access=self._access, doc=doc)
+            for method, path, handler, doc in others
         ]
 
     # ------------------------------------------------------------------ sessions
@@ -112,7 +121,7 @@ class ScenesContract:
         limit = _whole(request, "limit", default=_PAGE, most=200)
         offset = _whole(request, "offset", default=0, most=10**9)
         found, total = await self._seen_by(request).sessions(limit=limit, offset=offset)
-        listed = [views.session_line(session) for session in found]
+        listed = [views.session_line(session, self._addresses) for session in found]
         return _json({"success": True, "sessions": listed, "total": total, "limit": limit, "offset": offset})
 
     async def get_session(self, request: web.Request) -> web.Response:
@@ -176,8 +185,9 @@ class ScenesContract:
             await read_json(request, Nothing)
         studio = self._seen_by(request)
         ticket = await studio.resume(request.match_info["job_id"], keyed(request))
-        job = await studio.job(ticket.job_id)
-        return self._started(ticket, job.snapshot.job.session_id, resumed_job_id=request.match_info["job_id"])
+        session_id = (await studio.job(ticket.job_id)).snapshot.job.session_id
+        assert session_id is not None, "only jobs of sessions are resumed"
+        return self._started(ticket, session_id, resumed_job_id=request.match_info["job_id"])
 
     async def cancel(self, request: web.Request) -> web.Response:
         body = await read_json(request, CancelScenes) if request.can_read_body else CancelScenes()
@@ -218,11 +228,12 @@ class ScenesContract:
             return _accepted(request, session_id, scenario, ticket.job_id)
         if scene.state is not SceneState.SUCCEEDED:
             raise _not_regenerated(views.scene_problem(scene), scenario, ticket.job_id)
+        job = await studio.job(ticket.job_id)
         return _json(
             {
                 "success": True,
                 "message": f"Video regenerated successfully for {scenario}",
-                "video_url": views.video_url(scene.file),
+                "video_url": self._addresses.path(scene.file or "", job.snapshot.job.owner),
                 "scenario": scenario.value,
                 "session_id": session_id,
                 "job_id": ticket.job_id,
@@ -235,7 +246,8 @@ class ScenesContract:
 
     def _render(self, job: LiveJob) -> Rendered:
         outlook = self._studio.outlook(job)
-        return Rendered(views.job_status(job.snapshot, job.notes, outlook), outlook.good_for)
+        body = views.job_status(job.snapshot, job.notes, outlook, self._addresses)
+        return Rendered(body, min(outlook.good_for, self._addresses.good_for(job.snapshot)))
 
     def _started(self, ticket: Ticket, session_id: str, **extra: Any) -> web.Response:
         return _json(
@@ -256,7 +268,8 @@ class ScenesContract:
 
     async def _session_view(self, request: web.Request, session: Session, **extra: Any) -> dict[str, Any]:
         jobs = await self._seen_by(request).jobs_of(session.id)
-        return {"success": True, **extra, **views.session(session, jobs, self._studio.provider)}
+        view = views.session(session, jobs, self._studio.provider, self._addresses)
+        return {"success": True, **extra, **view}
 
 
 def _json(body: Any) -> web.Response:

@@ -160,7 +160,7 @@ class History:
             scene.progress
             for snapshot in self.of(job_id)
             for scene in snapshot.scenes
-            if scene.scenario.value == scenario
+            if scene.name == scenario
         ]
 
 
@@ -175,7 +175,7 @@ async def scene_state(house: House, job_id: str, scenario: str, *states: str) ->
     await reached(
         house,
         job_id,
-        lambda it: any(s.scenario.value == scenario and s.state.value in states for s in it.scenes),
+        lambda it: any(s.name == scenario and s.state.value in states for s in it.scenes),
     )
 
 

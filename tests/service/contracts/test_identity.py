@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import jwt
 import pytest
+from structlog.testing import capture_logs
 
+from service.contracts.files import FilesContract
 from service.contracts.idempotency import HEADER
+from service.links import Links
 from sessions import api_keys
 from sessions.api_keys import Scope
 from sessions.clock import utc_now
 from sessions.database import Database
 from tests.house import Answer, House, open_house, settings_for
+from tests.service.contracts.kit import raw
 
 SECRET = "a secret that is long enough for HS256"
 ON = {"auth": {"mode": "jwt", "jwt_secret": SECRET}}
@@ -62,14 +68,19 @@ async def created(house: House, who: dict[str, str]) -> str:
 
 
 async def filmed(house: House, who: dict[str, str]) -> tuple[str, str, str]:
-    """Session, job and one file of somebody."""
+    """Session, job and one file of somebody, at its plain address."""
     session_id = await created(house, who)
     answer = await house.post("/api/videos/generate-scenes", {"session_id": session_id}, headers=who)
     job_id = str(answer.json["job_id"])
     async with asyncio.timeout(30):
         await house.service.live.until(job_id, lambda snapshot: snapshot.job.closed)
     job = await house.get(f"/api/videos/status/{job_id}", headers=who)
-    return session_id, job_id, str(job.json["scenes"][0]["video_url"])
+    return session_id, job_id, plain(job.json["scenes"][0]["video_url"])
+
+
+def plain(address: str) -> str:
+    """The address without its signature."""
+    return address.partition("?")[0]
 
 
 def requests(session_id: str, job_id: str, file: str) -> list[tuple[str, str, Any]]:
@@ -238,6 +249,147 @@ async def test_an_api_key_for_something_else_is_forbidden(house: House) -> None:
     key, _ = await api_key(house, "ann", Scope.ADMIN)
     answer = await house.get("/api/sessions", headers=key)
     assert (answer.status, answer.json["detail"]["code"]) == (403, "forbidden")
+
+
+# ---------------------------------------------------------------------- signed links
+
+#: no reader of the clock is this far ahead
+EXPIRED = timedelta(days=3)
+
+
+def signing(house: House, *, ahead: timedelta = timedelta()) -> Links:
+    """Links that the house takes from now on; its clock for them is ``ahead``."""
+    links = Links(bytes(range(32)), hours=24, now=lambda: utc_now() + ahead)
+    for route in house.service.app.router.routes():
+        contract = getattr(route.handler, "__self__", None)
+        if isinstance(contract, FilesContract):
+            contract._links = links
+    return links
+
+
+async def linked(house: House) -> tuple[str, str]:
+    """The plain address of a file of Ann's, and its link."""
+    file = (await filmed(house, ANN))[2]
+    return file, signing(house).path(file.removeprefix("/outputs/"), "ann")
+
+
+@pytest.fixture(params=[True, False], ids=["open", "closed"])
+async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
+    layer = {"auth": {**ON["auth"], "open_scenes": request.param}}
+    async with open_house(settings_for(tmp_path, layer)) as opened:
+        yield opened
+
+
+async def test_a_signed_link_needs_nobody_known(either: House) -> None:
+    file, link = await linked(either)
+    film = await either.get(file, headers=ANN)
+    answer, head = await either.get(link), await either.ask("HEAD", link)
+    assert (answer.status, answer.body) == (200, film.body)
+    assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+    assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", str(len(film.body)))
+    part = await either.get(link, headers={"Range": "bytes=10-19"})
+    assert (part.status, part.body) == (206, film.body[10:20])
+    assert part.headers["Content-Range"] == f"bytes 10-19/{len(film.body)}"
+    beyond = await either.get(link, headers={"Range": f"bytes={len(film.body)}-"})
+    assert beyond.status == 416
+    again = await either.get(link, headers={"If-None-Match": film.headers["ETag"]})
+    assert (again.status, again.body) == (304, b"")
+
+
+async def test_credentials_that_are_not_good_do_not_spoil_a_link(
+    either: House, subtests: pytest.Subtests
+) -> None:
+    """A browser sends its cookie unasked, and a page its old token."""
+    _, link = await linked(either)
+    stale = token("ann", exp=1)
+    for bad in (
+        {"Cookie": f"sb-access-token={stale}"},
+        {"Authorization": f"Bearer {stale}"},
+        {"X-API-Key": "swk_0000000000000000_" + "0" * 64},
+        BEN,
+    ):
+        with subtests.test(next(iter(bad))):
+            assert (await either.get(link, headers=bad)).status == 200
+
+
+async def test_a_link_that_is_not_good_is_none(either: House, subtests: pytest.Subtests) -> None:
+    """Neither a reason to refuse whoever may see the file, nor one to show it to anybody else."""
+    file, link = await linked(either)
+    query = link.partition("?")[2]
+    exp, sig = (item.partition("=")[2] for item in query.split("&"))
+    foreign = Links(bytes(32), hours=24, now=utc_now).path(file.removeprefix("/outputs/"), "ann")
+    forged = {
+        "later": f"{file}?exp={int(exp) + 43200}&sig={sig}",
+        "huge": f"{file}?exp={'9' * 5000}&sig={sig}",
+        "negative": f"{file}?exp=-{exp}&sig={sig}",
+        "no number": f"{file}?exp=x&sig={sig}",
+        "truncated": f"{file}?exp={exp}&sig={sig[:-1]}",
+        "upper case": f"{file}?exp={exp}&sig={sig.upper()}",
+        "moment twice": f"{file}?exp={exp}&exp={exp}&sig={sig}",
+        "signature twice": f"{file}?{query}&sig={sig}",
+        "something more": f"{file}?{query}&download=1",
+        "other order": f"{file}?sig={sig}&exp={exp}",
+        "another secret": foreign,
+        "empty": f"{file}?",
+        "nothing": file,
+    }
+    refused = await either.get(file)
+    assert refused.status in (401, 404)
+    for name, address in forged.items():
+        with subtests.test(name):
+            for who in ({}, BEN):
+                expected = 404 if who else refused.status
+                assert (await either.get(address, headers=who)).status == expected
+                assert (await either.ask("HEAD", address, headers=who)).status == expected
+            assert (await either.get(address, headers=ANN)).status == 200
+    assert (await either.get(link)).status == 200
+
+
+async def test_an_expired_link_is_none(either: House) -> None:
+    file, link = await linked(either)
+    signing(either, ahead=EXPIRED)
+    assert (await either.get(link)).status == (await either.get(file)).status != 200
+    assert (await either.get(link, headers=BEN)).status == 404
+    assert (await either.get(link, headers=ANN)).status == 200
+
+
+async def test_a_link_opens_nothing_but_its_file(either: House) -> None:
+    session_id, job_id, first = await filmed(either, ANN)
+    job = (await either.get(f"/api/videos/status/{job_id}", headers=ANN)).json
+    query = signing(either).path(first.removeprefix("/outputs/"), "ann").partition("?")[2]
+    assert (await either.get(f"{first}?{query}")).status == 200
+    for path in (
+        plain(job["scenes"][1]["video_url"]),
+        f"/api/videos/status/{job_id}",
+        f"/api/session/{session_id}",
+    ):
+        assert (await either.get(f"{path}?{query}")).status in (401, 404)
+
+
+async def test_a_link_does_not_open_what_is_no_finished_file(either: House) -> None:
+    links = signing(either)
+    (either.settings.outputs.dir / "loose.txt").write_bytes(b"secret")
+    (either.settings.outputs.dir / "half.mp4.part").write_bytes(b"secret")
+    for name in ("loose.txt", "half.mp4.part", "..%2ftest.db", "gone.mp4"):
+        query = links.path(unquote(name), "ann").partition("?")[2]
+        answer = await raw(either, "GET", f"/outputs/{name}?{query}")
+        assert answer.status == 404
+        assert b"secret" not in answer.body
+
+
+async def test_a_link_is_not_logged(house: House) -> None:
+    file, link = await linked(house)
+    signing(house, ahead=EXPIRED)
+    with capture_logs() as logs:
+        assert (await house.get(link)).status == 404
+    assert file in str(logs)
+    assert "sig" not in str(logs)
+
+
+async def test_off_means_that_no_link_is_looked_at(local: House) -> None:
+    (local.settings.outputs.dir / "film.mp4").write_bytes(b"film")
+    signing(local)
+    assert (await local.get("/outputs/film.mp4?exp=1&sig=x")).body == b"film"
 
 
 async def test_off_means_that_nobody_is_asked(local: House) -> None:
