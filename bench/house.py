@@ -101,13 +101,15 @@ class Wire(RunwareProcess):
 
 
 def service_process(folder: Path, wire: RunwareProcess, *, called_back: bool = False) -> Process:
-    """``scenewright serve``, all settings at their defaults, against ``wire``."""
+    """``scenewright serve``, its settings at their defaults but for the rates, against ``wire``."""
     arguments = ("serve", "--config", str(service_config(folder, wire, called_back=called_back)))
     return Process("service", *arguments, log=folder / "service.log")
 
 
 def service_config(folder: Path, wire: RunwareProcess, *, called_back: bool = False) -> Path:
-    """A file with nothing in it but where things are; ``called_back``: the provider knows the address."""
+    """A file with nothing in it but where things are, and no rates; ``called_back``: the provider knows the
+    address.
+    """
     config = folder / "bench.toml"
     port = _free_port() if called_back else 0
     public_url = f"http://127.0.0.1:{port}" if called_back else ""
@@ -116,6 +118,8 @@ def service_config(folder: Path, wire: RunwareProcess, *, called_back: bool = Fa
         f'[server]\nport = {port}\npublic_url = "{public_url}"\n'
         f'[database]\nurl = "sqlite:///{folder / "bench.db"}"\n'
         f'[outputs]\ndir = "{folder / "outputs"}"\n'
+        f'[images]\ndir = "{folder / "uploads"}"\n'
+        "[rates]\nreads_per_path = 0\nreads = 0\ncreates = 0\n"  # one client here is a crowd elsewhere
         f'[runware]\nws_url = "{wire.ws_url}"\nhttp_url = "{wire.http_url}"\n',
         encoding="utf-8",
     )

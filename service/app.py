@@ -13,7 +13,8 @@ from service.execution.base import Executor
 from service.http_api import open_http_api
 from service.live import Live
 from service.production import Production, open_production
-from service.settings import ServerSettings, Settings
+from service.sections import ServerSettings
+from service.settings import Settings
 from service.studio import Studio
 from sessions.errors import ConfigError
 

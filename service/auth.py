@@ -21,7 +21,7 @@ import structlog
 from jwt import PyJWS, PyJWTError
 
 from service.key_set import ALGORITHMS, KeySet, KeysUnknown, VerifyingKey
-from service.settings import AuthSettings
+from service.sections import AuthSettings
 from sessions import api_keys
 from sessions.api_keys import ApiKey, Scope
 from sessions.clock import Clock

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.providers.catalogue import Catalogue, Wish
-from service.settings import ProviderName, Settings, TermsSettings
+from service.sections import ProviderName, TermsSettings
+from service.settings import Settings
 from service.studio import Studio, Ticket
 from sessions.clock import Clock
 from sessions.idempotency import KeyedRequest
@@ -110,8 +111,12 @@ class Clips:
         )
 
     def _wish(self, order: Order) -> Wish:
-        model = order.wish.model or self._settings.terms.of(order.terms).model or None
-        return replace(order.wish, model=model)
+        """The order's wish, with the terms' model if it names none."""
+        usual = self._settings.terms.of(order.terms).model
+        known = self._settings.models.get(usual)
+        if known and known.provider != self._provider(mock=order.mock):
+            usual = ""  # a preview of it is made by the previews' own default
+        return replace(order.wish, model=order.wish.model or usual or None)
 
     def _provider(self, *, mock: bool) -> ProviderName:
         return "local" if mock else self._catalogue.provider

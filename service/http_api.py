@@ -37,7 +37,8 @@ from service.links import Links
 from service.media.images import ImageCleaner
 from service.production import Production
 from service.rates import Rates
-from service.settings import ServerSettings, Settings
+from service.sections import ServerSettings
+from service.settings import Settings
 from service.web.pages import Pages
 from sessions.clock import utc_now
 

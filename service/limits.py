@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from service.settings import LimitsSettings
+from service.sections import LimitsSettings
 from sessions.model import Lane, Scene
 
 #: so many slots in a row go to people who wait before batch work gets one

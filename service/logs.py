@@ -12,7 +12,7 @@ from typing import TextIO, cast
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-from service.settings import LogSettings
+from service.sections import LogSettings
 
 #: the request that is being answered, or that started the work at hand; set by the HTTP guard.
 #: A variable of its own, because structlog's costs a tenth of a status poll.

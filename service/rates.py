@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 
-from service.settings import RatesSettings
+from service.sections import RatesSettings
 
 #: buckets of one kind that are remembered in one generation, of two; a flood of strangers makes
 #: the service forget early rather than grow

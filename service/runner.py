@@ -13,7 +13,7 @@ import structlog
 from service.live import Live
 from service.recipes.clip import Parked
 from service.recipes.track import Track
-from service.settings import AllTermsSettings, RetriesSettings
+from service.sections import AllTermsSettings, RetriesSettings
 from service.turns import Turns
 from sessions import lifecycle
 from sessions.clock import Clock
@@ -99,6 +99,7 @@ class Runner:
         self._recipe = recipe
         self._retries = retries
         self._now = now
+        self._in_order = asyncio.Lock()  # jobs that take turns ask for them in the order of their submission
         self._at_work: dict[str, asyncio.Task[bool]] = {}  # scene -> its recipe
         self._reconsidered = 0
         #: scenes that wait for another configuration
@@ -110,10 +111,12 @@ class Runner:
         Scenes run side by side, and the end of one is no concern of the others.
         """
         known = self._live.get(job_id)
+        limited = known is not None and self._terms.of(known.snapshot.job.terms).running is not None
         if known is not None:
             # Nothing has been awaited yet: after a restart all jobs come to this point before any goes on.
             self._keep_turns(known.snapshot)
-        snapshot = await self._read(job_id)
+        async with self._in_order if limited else contextlib.nullcontext():
+            snapshot = await self._read(job_id)
         if snapshot is None:
             return
         self._live.correct(snapshot)

@@ -108,7 +108,8 @@ class Database:
 
     async def ping(self) -> None:
         """Raise ``StoreUnavailable`` unless the database answers and lets itself be written."""
-        await self._reads.run(lambda it: it.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar())
+        # A spoiled file may look like an empty database, so something that must be in it is asked for.
+        await self._reads.run(lambda it: it.exec_driver_sql("SELECT * FROM alembic_version").scalar())
         await self._writes.run(lambda _: None)  # begins and commits: nobody else keeps the file locked
 
     # ------------------------------------------------------------------ Store

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sessions import rows, tables
 from sessions.api_keys import ApiKey
 from sessions.idempotency import KeyedRequest
-from sessions.model import CLOSED, Event, Generation, Job, JobSnapshot, Scenario, Scene, Session
+from sessions.model import Event, EventKind, Generation, Job, JobSnapshot, Scenario, Scene, Session
 from sessions.viewer import SERVICE, Viewer
 
 _PLACE: Mapping[Scenario | None, int] = {None: 0} | {
@@ -85,6 +85,16 @@ _JOB_OF_TASK = (
     .join(tables.scenes, tables.scenes.c.job_id == tables.jobs.c.id)
     .where(tables.scenes.c.task_id == _by("task_id"), _JOB_VISIBLE)
 )
+#: tasks that a scene had before it was ordered anew
+_JOB_OF_ENDED_TASK = (
+    sa.select(tables.jobs.c.id)
+    .join(tables.events, tables.events.c.job_id == tables.jobs.c.id)
+    .where(
+        tables.events.c.kind == sa.literal_column(f"'{EventKind.RETRIED.value}'"),
+        tables.events.c.data["ended_task"].as_string() == _by("task_id"),
+        _JOB_VISIBLE,
+    )
+)
 _SECRET = sa.select(tables.secrets.c.value).where(tables.secrets.c.name == _by("name"))
 _REMOVED_FILES = sa.select(tables.scenes.c.file).where(
     tables.scenes.c.removed_at.is_not(None), tables.scenes.c.file.is_not(None)
@@ -155,8 +165,9 @@ def job_of_scene(connection: sa.Connection, scene_id: str, viewer: Viewer) -> st
 
 
 def job_of_task(connection: sa.Connection, task_id: str, viewer: Viewer) -> str | None:
-    found: str | None = connection.scalar(_JOB_OF_TASK, {"task_id": task_id, **asdict(viewer)})
-    return found
+    values = {"task_id": task_id, **asdict(viewer)}
+    found: str | None = connection.scalar(_JOB_OF_TASK, values)
+    return found or connection.scalar(_JOB_OF_ENDED_TASK, values)
 
 
 def unclosed_jobs(connection: sa.Connection, owner: str | None, terms: str) -> int:

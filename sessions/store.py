@@ -120,7 +120,7 @@ class Store(Protocol):
         """The id of the job that the scene belongs to; None if there is none that ``viewer`` sees."""
 
     async def job_of_task(self, task_id: str, viewer: Viewer) -> str | None:
-        """The same for the provider task that a scene has at present."""
+        """The same for the provider task that a scene has, or had before it was ordered anew."""
 
     async def delete_job(self, job_id: str, now: datetime) -> None:
         """Let the job's record be there for nobody any more; its videos stay."""

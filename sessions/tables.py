@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-from sessions.model import CLOSED, TERMINAL, Lane
+from sessions.model import CLOSED, TERMINAL, EventKind, Lane
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -168,6 +168,12 @@ events = sa.Table(
     sa.Column("kind", _WORD, nullable=False),
     sa.Column("at", UtcTime, nullable=False),
     sa.Column("data", sa.JSON, nullable=False),
+)
+
+# Few scenes are ever ordered anew: which tasks they had before is found among these.
+_retried = events.c.kind == sa.literal_column(f"'{EventKind.RETRIED.value}'")
+retried_events = sa.Index(
+    "ix_events_retried", events.c.job_id, sqlite_where=_retried, postgresql_where=_retried
 )
 
 requests = sa.Table(

@@ -39,7 +39,7 @@ from service.contracts.videos import VideoAddresses, has_video
 from service.intake import ImageIntake
 from service.library import Library
 from service.live import LiveJob, Rendered
-from service.settings import AllTermsSettings
+from service.sections import AllTermsSettings
 from service.studio import Studio, Ticket
 from sessions.clock import Clock
 from sessions.errors import Forbidden, InsufficientCredit, NotFound, UnsupportedByModel

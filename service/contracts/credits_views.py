@@ -98,7 +98,9 @@ def status_body(
 ) -> dict[str, Any]:
     """``GET /videos/jobs/{job_id}/status``: the documented fields, then what helps a frontend further."""
     job, scenes = snapshot.job, snapshot.scenes
-    percent = job_progress([scene.progress for scene in scenes])
+    # Clients of this contract do not know of parts: what is completed is at its end.
+    done = job.state is JobState.PARTIAL
+    percent = 100 if done else job_progress([scene.progress for scene in scenes])
     return {
         "success": True,
         "job_id": job.id,

@@ -62,7 +62,9 @@ class CrossOrigin:
 
     def preflight(self, request: web.Request) -> web.Response | None:
         """The answer to a browser that asks for permission; None if that is not what is asked."""
-        if request.get(_ORIGIN) is None or hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
+        if request.method != hdrs.METH_OPTIONS or request.get(_ORIGIN) is None:
+            return None
+        if hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
             return None
         refusal = request.match_info.http_exception
         if not isinstance(refusal, web.HTTPMethodNotAllowed):

@@ -17,7 +17,7 @@ from service.contracts.access import Access
 from service.contracts.base import Contract, Handler, Route
 from service.contracts.describing import JSON, Doc, Reply, Tag
 from service.contracts.problems import Problem
-from service.settings import AuthSettings
+from service.sections import AuthSettings
 from sessions.errors import NotFound
 
 _STATIC = Path(__file__).parents[1] / "web" / "static" / "swagger"

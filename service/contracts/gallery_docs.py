@@ -16,6 +16,7 @@ VIDEOS = Tag(
 )
 
 _VIDEO_ID = "8b3c2f1f-00d2-46fb-bfa6-35112c6d7b12"
+_OTHER_ID = "5d0c9a52-8f3e-4b1a-9c77-0b6f5a3d2e11"
 _TASK_ID = "31ff68a9-757e-4481-a858-eedec61598d8"
 _VIDEO_URL = "https://video.example.com/outputs/8b3c2f1f_clip_5f0e7c1a9b3d.mp4"
 _IDS = {"videoId": _VIDEO_ID, "taskId": _TASK_ID}
@@ -101,7 +102,7 @@ STATUSES = Doc(
     description=f"Up to {bodies.BATCH}. What is wrong with one of them is said in its place.",
     tag=VIDEOS,
     body=bodies.WantedVideos,
-    body_examples={"Two": {"videos": [_IDS, {"videoId": _VIDEO_ID.replace("8", "9")}]}},
+    body_examples={"Two": {"videos": [_IDS, {"videoId": _OTHER_ID}]}},
     replies={
         200: Reply(
             "One answer for each, in the same order",
@@ -111,7 +112,7 @@ STATUSES = Doc(
                     "success": True,
                     "videos": [
                         {**_IDS, **_PROCESSING},
-                        {"videoId": _VIDEO_ID.replace("8", "9"), "taskId": None, **_NOT_FOUND},
+                        {"videoId": _OTHER_ID, "taskId": None, **_NOT_FOUND},
                     ],
                 }
             },

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import re
+from http import HTTPStatus
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from service.contracts.cross_origin import CrossOrigin
 from service.logs import request_id
@@ -22,14 +24,15 @@ _NOTHING = "default-src 'none'; frame-ancestors 'none'"
 _NO_FRAME = "frame-ancestors 'none'"
 _MEDIA = ("video/", "image/", "audio/")
 
-#: where a handler has not decided otherwise
-_DEFAULTS = (
+#: no handler decides about these
+_ALWAYS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
     ("X-Frame-Options", "DENY"),
-    # Somebody's data, and errors: no cache in between is to keep them.
-    (hdrs.CACHE_CONTROL, "no-store"),
 )
+
+#: somebody's data, and errors: no cache in between is to keep them, unless the handler says so
+_NO_STORE = "no-store"
 
 #: a year in seconds: from then on the browser comes by https only
 _HSTS = ("Strict-Transport-Security", "max-age=31536000")
@@ -49,21 +52,26 @@ class AnswerHeaders:
 
     def __init__(self, cross_origin: CrossOrigin, *, https: bool) -> None:
         self._cross_origin = cross_origin
-        self._defaults = (*_DEFAULTS, _HSTS) if https else _DEFAULTS
+        self._always = CIMultiDict((*_ALWAYS, _HSTS) if https else _ALWAYS)
 
     async def complete(self, request: web.Request, response: web.StreamResponse) -> None:
         """For the application's ``on_response_prepare``: just before the first byte goes out."""
         headers = response.headers
         # What aiohttp refuses by itself, such as an Expect that it does not know, has passed no guard.
         headers[_REQUEST_ID] = request_id.get("") or name_request(request)
-        for name, value in self._defaults:
-            headers.setdefault(name, value)
+        if response.status != HTTPStatus.NOT_MODIFIED:  # the client has them, with what it has not lost
+            headers.extend(self._always)
+            headers.setdefault(hdrs.CACHE_CONTROL, _NO_STORE)
+            self._complete_policy(response)
+        if self._cross_origin:
+            for name, value in self._cross_origin.headers(request):
+                headers.add(name, value)
+
+    def _complete_policy(self, response: web.StreamResponse) -> None:
+        headers = response.headers
         if _CSP not in headers:
             media = headers.get(hdrs.CONTENT_TYPE, "").startswith(_MEDIA)
             headers[_CSP] = _NO_FRAME if media else _NOTHING
         elif response.content_type == "text/html":
             # No other page that opened this one can reach into it.
             headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-        if self._cross_origin:
-            for name, value in self._cross_origin.headers(request):
-                headers.add(name, value)

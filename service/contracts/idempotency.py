@@ -18,7 +18,7 @@ from dataclasses import replace
 from http import HTTPStatus
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from service.contracts.access import caller_of
 from service.contracts.problems import BadRequest, Problem
@@ -32,8 +32,8 @@ _log = structlog.get_logger(__name__)
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 
-#: visible ASCII, as it is or, as the draft has it, in quotes
-_KEY = re.compile(r'"(?P<quoted>[\x21\x23-\x7e]{1,255})"|(?P<bare>[\x21\x23-\x7e]{1,255})')
+#: visible ASCII, as it is or, as the draft has it, in quotes; a regular expression
+KEY = r'"[!#-~]{1,255}"|[!#-~]{1,255}'
 
 #: pause between two rounds of forgetting old keys, in seconds
 _SWEEP = 3600.0
@@ -57,11 +57,11 @@ class Idempotency:
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The handler's answer, made once for each key."""
-        found = _KEY.fullmatch(request.headers.getone(HEADER))
-        if found is None:
+        key = request.headers.getone(HEADER)
+        if not re.fullmatch(KEY, key):
             message = f"{HEADER} must be 1 to 255 visible ASCII characters"
             raise BadRequest(Problem(status=HTTPStatus.BAD_REQUEST, message=message))
-        caller, key = caller_of(request), found["quoted"] or found["bare"]
+        caller, key = caller_of(request), key.strip('"')
         fingerprint = _fingerprint(request, await read_body(request))
         while (running := self._under_way.get((caller, key))) is not None:
             _check_same(running[0], fingerprint)
@@ -122,11 +122,13 @@ class Idempotency:
 
 
 def _fingerprint(request: web.Request, body: bytes) -> str:
-    """Of method, address and content; the same JSON written differently is the same content."""
+    """Of method, address and content; the same JSON or form written differently is the same content."""
     try:
         canonical = json.dumps(json.loads(body), sort_keys=True).encode()
     except (ValueError, RecursionError):
-        canonical = body
+        # Clients choose the boundary of a form anew each time.
+        boundary = request.headers.get(hdrs.CONTENT_TYPE, "").partition("boundary=")[2].strip('"')
+        canonical = body.replace(boundary.encode(), b"") if boundary else body
     place = f"{request.method} {request.rel_url.raw_path_qs}\n".encode()
     return hashlib.sha256(place + canonical).hexdigest()
 

@@ -25,7 +25,7 @@ from service.contracts.video_jobs_views import MESSAGE, STATUS, asked_of, shown
 from service.contracts.videos import VideoAddresses
 from service.library import Library
 from service.live import Rendered
-from service.settings import MonitorSettings
+from service.sections import MonitorSettings
 from service.studio import Studio
 from sessions.clock import Clock
 from sessions.errors import Unauthenticated

@@ -33,7 +33,7 @@ _KEY: Tree = {
         "1 to 255 visible ASCII characters that name this order. The same request with the same key is "
         "answered like the first and does nothing again, for a day; another request with the key is refused."
     ),
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "pattern": f"^(?:{idempotency.KEY})$"},
 }
 
 _SCHEMES: Tree = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from service.contracts.base import Contract
 from service.contracts.problems import Problem
-from service.settings import AuthSettings
+from service.sections import AuthSettings
 from sessions.idempotency import KEPT
 
 _BEGINNING = """\

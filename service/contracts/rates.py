@@ -28,8 +28,10 @@ class Turnstile:
         self._proxies = proxies
 
     def look(self, request: web.Request) -> None:
-        """A poll: each address is counted on its own, so that jobs do not take turns from each other."""
-        _let_in(self._rates.read(self._client(request), request.rel_url.raw_path))
+        """A poll: each address is counted on its own, query and all, so that jobs do not take turns from
+        each other.
+        """
+        _let_in(self._rates.read(self._client(request), request.raw_path))
 
     def fetch(self, request: web.Request) -> None:
         """A read of what is asked for piece by piece, or of what there is not."""

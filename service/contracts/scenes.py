@@ -50,6 +50,9 @@ _EVENT_STREAM = "text/event-stream"
 #: more digits than any number that is asked for
 _DIGITS = 12
 
+#: what ``?async=`` may say
+_YES_OR_NO = {"1": True, "true": True, "0": False, "false": False}
+
 
 def _render_problem(problem: Problem) -> web.Response:
     body = {"success": False, "error": problem.message, "detail": problem.detail}
@@ -203,8 +206,8 @@ class ScenesContract:
             return await self._events.stream(request, job)
         rendered = job.rendered(self._render)
         known = ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
-        if request.query_string and (not known or _matches(known, rendered.etag)):
-            patience = _whole(request, "wait", default=0, most=_LONGEST_WAIT)
+        patience = _whole(request, "wait", default=0, most=_LONGEST_WAIT) if request.query_string else 0
+        if patience and (not known or _matches(known, rendered.etag)):
             rendered = (await studio.newer(job, patience)).rendered(self._render)
         headers: dict[str, str] = {hdrs.ETAG: rendered.etag, hdrs.CACHE_CONTROL: "no-cache"}
         if known and _matches(known, rendered.etag):
@@ -213,7 +216,7 @@ class ScenesContract:
 
     async def regenerate_scene(self, request: web.Request) -> web.Response:
         body = await read_json(request, RegenerateScene)
-        scenario = _scenario(body.scenario)
+        scenario, at_once = _scenario(body.scenario), _wants_no_waiting(request)
         studio, order = self._seen_by(request), keyed(request)
         if body.session_id is None:
             session = await studio.session_of([body.description(scenario)], [scenario])
@@ -221,7 +224,7 @@ class ScenesContract:
         else:
             session_id = body.session_id
             ticket = await studio.regenerate(session_id, scenario, order)
-        if _wants_no_waiting(request):
+        if at_once:
             return _accepted(request, session_id, scenario, ticket.job_id)
         scene = await studio.finished_scene(ticket.job_id, scenario)
         if not scene.terminal:  # overdue: nobody should wait for it with a request open
@@ -307,8 +310,12 @@ def _matches(header: str, etag: str) -> bool:
 
 
 def _wants_no_waiting(request: web.Request) -> bool:
-    """``Prefer: respond-async``, or ``?async=1`` for those who cannot set headers."""
-    return _prefers_no_waiting(request) or request.query.get("async") in ("1", "true")
+    """``Prefer: respond-async``, or ``?async=1`` for those without headers. Raises ``InvalidInput``."""
+    asked = request.query.get("async", "0")
+    if asked not in _YES_OR_NO:
+        words = ", ".join(_YES_OR_NO)
+        raise InvalidInput(f"async must be one of {words}", details={"field": "async"})
+    return _prefers_no_waiting(request) or _YES_OR_NO[asked]
 
 
 def _prefers_no_waiting(request: web.Request) -> bool:

@@ -31,19 +31,37 @@ def _blank_is_none(given: Any) -> Any:
     return None if isinstance(given, str) and not given.strip() else given
 
 
+#: says in JSON Schema that blanks alone are no text
+_NOT_BLANK = Field(json_schema_extra={"pattern": r"\S"})
+
 Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_printable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+    AfterValidator(_printable),
+    _NOT_BLANK,
 ]
 OptionalLine = Annotated[Line | None, BeforeValidator(_blank_is_none)]
 Paragraph = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_printable)
 ]
 Wish = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(_printable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=2000),
+    AfterValidator(_printable),
+    _NOT_BLANK,
 ]
 Url = Annotated[str, StringConstraints(max_length=2000), AfterValidator(public_web_address)]
 OptionalUrl = Annotated[Url | None, BeforeValidator(_blank_is_none)]
 Seconds = Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)]
+
+#: a scenario as a text: whether there is such a one is for the handlers to say
+ScenarioName = Annotated[str, Field(json_schema_extra={"enum": [it.value for it in Scenario]})]
+ShortScenarioName = Annotated[ScenarioName, StringConstraints(max_length=64)]
+
+
+def _given(name: str, kind: str) -> dict[str, Any]:
+    """JSON Schema for an object that has this field, and not as null."""
+    return {"required": [name], "properties": {name: {"type": kind}}}
 
 
 class _Body(BaseModel):
@@ -52,6 +70,8 @@ class _Body(BaseModel):
 
 class SceneEdit(_Body):
     """``PUT .../scenes/{scenario}``: what is given changes, the rest stays."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     description: Paragraph = ""
     visual_description: Paragraph | None = None
@@ -119,6 +139,10 @@ _SCENES = AliasChoices("scene_descriptions", "scenes", "descriptions")
 class NewSession(_Body):
     """``POST /api/session/create``: the brief, and descriptions if they are written already."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [_given("product", "string"), _given("scene_descriptions", "array")]}
+    )
+
     scene_descriptions: Scenes | None = Field(default=None, validation_alias=_SCENES)
     product: Line | None = None
     audience: OptionalLine = None
@@ -149,7 +173,7 @@ class NewSession(_Body):
 class RepeatedScene(SceneEdit):
     """A scene description that may repeat which scenario it is for."""
 
-    scenario: Annotated[str, StringConstraints(max_length=64)] | None = None
+    scenario: ShortScenarioName | None = None
 
 
 class SessionReference(_Body):
@@ -161,12 +185,16 @@ class SessionReference(_Body):
 class RewriteDescription(SessionReference):
     """``POST /api/scenes/regenerate-description``."""
 
-    scenario: Annotated[str, StringConstraints(max_length=64)]
+    scenario: ShortScenarioName
     instructions: Wish | None = None
 
 
 class StartGeneration(_Body):
     """``POST /api/videos/generate-scenes``: a session, or finished descriptions in its place."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [_given("session_id", "string"), _given("scene_descriptions", "array")]}
+    )
 
     scene_descriptions: Scenes | None = Field(default=None, validation_alias=_SCENES)
     session_id: Annotated[str, StringConstraints(max_length=64)] | None = None
@@ -190,7 +218,7 @@ class Nothing(_Body):
 class CancelScenes(_Body):
     """``POST /api/videos/cancel/{job_id}``: some scenarios, or without a body all of them."""
 
-    scenarios: Annotated[list[str], Field(min_length=1, max_length=len(Scenario))] | None = Field(
+    scenarios: Annotated[list[ScenarioName], Field(min_length=1, max_length=len(Scenario))] | None = Field(
         default=None, validation_alias=AliasChoices("scenarios", "scenario")
     )
 
@@ -203,7 +231,11 @@ class CancelScenes(_Body):
 class RegenerateScene(_Body):
     """``POST /api/videos/regenerate-scene``: a session's scene, or a finished description in its place."""
 
-    scenario: Annotated[str, StringConstraints(max_length=64)]
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [_given("session_id", "string"), _given("scene_description", "object")]}
+    )
+
+    scenario: ShortScenarioName
     session_id: Annotated[str, StringConstraints(max_length=64)] | None = None
     scene_description: Annotated[RepeatedScene | None, BeforeValidator(_as_scene)] = None
 

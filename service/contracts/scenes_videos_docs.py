@@ -35,7 +35,7 @@ class Waiting(BaseModel):
     """Whether the request is held until the video is there."""
 
     is_async: Annotated[
-        Literal["1", "true"] | None,
+        Literal["1", "true", "0", "false"] | None,
         Field(alias="async", description="Like `Prefer: respond-async`, for those who cannot set headers"),
     ] = None
 
@@ -145,7 +145,9 @@ REGENERATE_SCENE = Doc(
     ),
     tag=VIDEOS,
     query=Waiting,
-    headers={"Prefer": Param("`respond-async`: do not wait", {"type": "string", "enum": ["respond-async"]})},
+    headers={
+        "Prefer": Param("`respond-async`: do not wait", {"type": "string", "examples": ["respond-async"]})
+    },
     body=bodies.RegenerateScene,
     body_examples={
         "A session's scene": {"session_id": examples.SESSION_ID, "scenario": "hook"},
@@ -162,7 +164,7 @@ REGENERATE_SCENE = Doc(
             examples={"Under way": _REGENERATING},
             headers={"Location": "Where to ask how far it is", "Preference-Applied": "`respond-async`"},
         ),
-        400: _NOT_READY,
+        400: f"{_NOT_READY}; or `async` is none of 1, true, 0, false",
         404: NO_SESSION,
         409: _CLASH,
         415: NO_JSON,

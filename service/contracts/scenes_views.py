@@ -72,7 +72,7 @@ def job_status(
 
 
 def _video_path(scene: Scene, job: Job, addresses: VideoAddresses) -> str | None:
-    if scene.state is not SceneState.SUCCEEDED or scene.file is None:
+    if scene.state is not SceneState.SUCCEEDED or scene.file is None or scene.removed_at:
         return None
     return addresses.path(scene.file, job.owner)
 
@@ -85,7 +85,7 @@ def _scene(scene: Scene, note: str | None, outlook: SceneOutlook) -> dict[str, A
         "video_url": None,
         **scene_problem(scene),
         "stage": "reconciling" if scene.state is SceneState.RECONCILING else scene.stage.value,
-        "note": note or _NOTES.get(scene.state) or _after_cancel(scene),
+        "note": note or _NOTES.get(scene.state) or _afterwards(scene),
         "queue_position": outlook.queue_position,
         "eta": _eta(outlook.eta),
         "tries": scene.tries,
@@ -105,11 +105,14 @@ _OWED = (
     "Cancelled after it had been sent: the provider goes on with it and bills it; its video is kept as a "
     "take if it comes"
 )
+_REMOVED = "The video has been deleted by its owner"
 _KEPT = "Cancelled after it had been sent; its video came, and is kept as a take of the session"
 
 
-def _after_cancel(scene: Scene) -> str | None:
-    """What became of a scene that was cancelled too late."""
+def _afterwards(scene: Scene) -> str | None:
+    """What became of a scene that was cancelled too late, or of a video that was deleted."""
+    if scene.removed_at:
+        return _REMOVED
     if scene.owed:
         return _OWED
     return _KEPT if scene.state is SceneState.CANCELLED and scene.stage is Stage.COMPLETE else None

@@ -8,55 +8,38 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, get_args
+from typing import Any
 
 from aiohttp import hdrs, web
 
-from service.clips import Clips, Order
+from service.clips import Clips
 from service.contracts import video_jobs_docs as docs
 from service.contracts.access import Access, acting
 from service.contracts.base import Contract, Handler, Route
 from service.contracts.describing import Doc
-from service.contracts.forms import Upload, form_limit
+from service.contracts.forms import form_limit
 from service.contracts.idempotency import keyed
 from service.contracts.problems import Problem
-from service.contracts.video_jobs_bodies import (
-    FILES,
-    SENTENCES,
-    NewVideoJob,
-    asking_for,
-    frames_of,
-    job_id_of,
-    read_new_job,
-    read_page,
-)
+from service.contracts.video_jobs_bodies import FILES, frames_of, read_new_job
 from service.contracts.video_jobs_logs import Histories, History
+from service.contracts.video_jobs_orders import Orders
+from service.contracts.video_jobs_queries import asking_for, job_id_of, read_page
 from service.contracts.video_jobs_replies import VideoJobsProblem
-from service.contracts.video_jobs_views import STATUS, TERMS, job_body, shown
+from service.contracts.video_jobs_views import STATUS, job_body, shown
 from service.contracts.videos import VideoAddresses
 from service.intake import ImageIntake
 from service.live import LiveJob, Rendered
-from service.providers.catalogue import Catalogue, Wish
-from service.settings import ProviderName
+from service.providers.catalogue import Catalogue
 from service.studio import Studio
 from sessions.clock import Clock
-from sessions.errors import InvalidInput, NotFound, UnsupportedByModel
+from sessions.errors import InvalidInput, NotFound
 
 PATH = "/api/v1/video-jobs"
 
-#: what an image becomes where nobody says it
-_JUST_MOVE = "The image comes to life with natural, gentle movement."
-
 #: this contract has one status for all that is wrong with a request
 _INVALID = frozenset({HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY})
-
-# ``Warning`` headers (RFC 7234, 5.5) for those who leave the choice to the server, or cannot have theirs.
-_PREVIEWED = '299 - "mockMode is missing: this is a preview, because no video provider is configured"'
-_BILLED = '299 - "mockMode is missing: this video is made, and billed, by the video provider"'
-_NOT_REAL = '299 - "mockMode is false, but no video provider is configured: this is a preview"'
 
 
 def _render_problem(problem: Problem) -> web.Response:
@@ -95,10 +78,9 @@ class VideoJobsContract:
         self._studio = studio
         self._clips = clips
         self._intake = intake
-        self._catalogue = catalogue
         self._addresses = addresses
         self._now = now
-        self._mock_mode_required = mock_mode_required
+        self._orders = Orders(clips=clips, catalogue=catalogue, mode_required=mock_mode_required)
         self._histories = Histories(studio)
 
     def routes(self) -> list[Route]:
@@ -139,53 +121,17 @@ class VideoJobsContract:
 
     async def create(self, request: web.Request) -> web.Response:
         form, uploads = await read_new_job(request)
-        mock, warning = self._mode(form.mock_mode)
+        order, warning = self._orders.of(form, uploads)
         viewer = acting(request, form.user_id or asking_for(request.query))
         studio = self._studio.seen_by(viewer)
-        clips = self._clips.seen_by(studio)
-        order = self._order(form, uploads, mock=mock)
-        clips.check(order)
         names = [await self._intake.take(upload.data) for upload in uploads]
         order = replace(order, wish=replace(order.wish, frames=frames_of(uploads, names)))
-        ticket = await clips.order(order, viewer.owner, keyed(request))
+        ticket = await self._clips.seen_by(studio).order(order, viewer.owner, keyed(request))
         rendered = await self._rendered(request, await studio.job(ticket.job_id))
         headers: dict[str, str] = {hdrs.LOCATION: f"{PATH}/{ticket.job_id}"}
         if warning:
             headers["Warning"] = warning
         return _json(rendered.body, status=HTTPStatus.ACCEPTED, headers=headers)
-
-    def _mode(self, asked: bool | None) -> tuple[bool, str | None]:
-        """Whether a preview is ordered, and what the client is to be warned of."""
-        if asked is None and self._mock_mode_required:
-            raise InvalidInput(SENTENCES["mockMode"], details={"field": "mockMode"})
-        if self._catalogue.provider == "local":
-            warning = {None: _PREVIEWED, False: _NOT_REAL}.get(asked)
-            return True, warning
-        return bool(asked), _BILLED if asked is None else None
-
-    def _order(self, form: NewVideoJob, uploads: Sequence[Upload], *, mock: bool) -> Order:
-        """The order as far as it can be checked before its images are looked at."""
-        wish = Wish(
-            prompt=form.prompt or _JUST_MOVE,
-            model=self._model(form.model, mock=mock),
-            seconds=float(form.duration_seconds),
-            aspect_ratio=form.aspect_ratio,
-            resolution=form.resolution,
-            frames=frames_of(uploads, [upload.field for upload in uploads]),
-            sound=form.generate_audio,
-        )
-        asked = form.model_dump(by_alias=True, exclude={"user_id"}) | {"mockMode": mock}
-        order = Order(wish=wish, terms=TERMS, asked=asked, mock=mock)
-        return replace(order, asked={**asked, "charged": self._clips.price(order)})
-
-    def _model(self, name: str, *, mock: bool) -> str:
-        """The model to order; a preview stands in for every model that there is."""
-        if mock:
-            for provider in get_args(ProviderName):
-                with suppress(UnsupportedByModel):
-                    self._catalogue.model(name, provider)
-                    return self._catalogue.model(None, "local")[0]
-        return name
 
     # ------------------------------------------------------------------ jobs
 

@@ -1,4 +1,4 @@
-"""What clients of the video jobs contract send: a form with images, or JSON; and what lists are asked for.
+"""What clients of the video jobs contract order with: a form with images, or JSON.
 
 Fields arrive as the words of a form or as JSON's own numbers and booleans. Whatever is wrong with one
 is said by one sentence (document 001, "Error Handling").
@@ -6,9 +6,8 @@ is said by one sentence (document 001, "Error Handling").
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -30,8 +29,8 @@ from service.contracts.forms import Upload, read_form
 from service.contracts.problems import BadRequest, Problem
 from service.contracts.reading import parse_json, read_body
 from sessions.api_keys import NAME_LIMIT, is_name
-from sessions.errors import InvalidInput, NotFound
-from sessions.model import Frames, JobState
+from sessions.errors import InvalidInput
+from sessions.model import Frames
 
 Resolution = Literal["720p", "1080p"]
 AspectRatio = Literal["16:9", "9:16"]
@@ -51,26 +50,8 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: the states that each filter of the list stands for
-FILTERS: Mapping[str, Collection[JobState]] = MappingProxyType(
-    {
-        "PENDING": {JobState.QUEUED},
-        "RUNNING": {JobState.RUNNING},
-        "SUCCEEDED": {JobState.SUCCEEDED, JobState.PARTIAL},
-        "FAILED": {JobState.FAILED},
-        "CANCELLED": {JobState.CANCELLED},
-    }
-)
-
-#: jobs on one page of the list; who asks for more than the most gets the most
-_PAGE, _LARGEST_PAGE = 50, 100
-
-#: more digits than any number that is asked for
-_DIGITS = 9
-
 _DURATIONS = {"4": 4, "8": 8, "4.0": 4, "8.0": 8}
 _DEFAULT_SECONDS: Literal[8] = 8
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def _seconds(given: Any) -> Any:
@@ -100,7 +81,8 @@ def _prompt(text: str | None) -> str | None:
     return text if text and text.strip() else None
 
 
-def _user(text: str | None) -> str | None:
+def user_named(text: str | None) -> str | None:
+    """The user for whom a client says that it asks. Raises ``ValueError`` with what is wrong."""
     if text and not is_name(text):
         raise ValueError(f"must be 1 to {NAME_LIMIT} printable characters")
     return text or None
@@ -128,7 +110,7 @@ class NewVideoJob(BaseModel):
         ),
     )
     generate_audio: Annotated[bool, BeforeValidator(_unless_empty)] = False
-    user_id: Annotated[str | None, AfterValidator(_user)] = Field(
+    user_id: Annotated[str | None, AfterValidator(user_named)] = Field(
         default=None,
         validation_alias=AliasChoices("userId", "user_id"),
         description="For whom it is asked; counts only where nobody has to show who they are",
@@ -189,53 +171,3 @@ def frames_of(uploads: Sequence[Upload], names: Sequence[str]) -> Frames:
 
     references = tuple(name for upload, name in named if upload.field == "referenceImages")
     return Frames(first=one("initialImage"), last=one("endFrame"), references=references)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """What part of the list is asked for."""
-
-    states: Collection[JobState]
-    limit: int
-    offset: int
-
-
-def read_page(query: Mapping[str, str]) -> Page:
-    """The query of the list; ``skip`` is another word for ``offset``. Raises ``InvalidInput``."""
-    wanted = query.get("status_filter", "").upper()
-    if wanted and wanted not in FILTERS:
-        raise InvalidInput(
-            f"status_filter must be one of {', '.join(FILTERS)}", details={"field": "status_filter"}
-        )
-    return Page(
-        states=FILTERS[wanted] if wanted else frozenset(JobState),
-        limit=min(_whole(query, "limit", _PAGE), _LARGEST_PAGE),
-        offset=_whole(query, "offset" if "offset" in query else "skip", 0),
-    )
-
-
-def _whole(query: Mapping[str, str], name: str, default: int) -> int:
-    text = query.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise InvalidInput(
-            f"{name} must be a whole number of at most {_DIGITS} digits", details={"field": name}
-        )
-    return int(text)
-
-
-def asking_for(query: Mapping[str, str]) -> str | None:
-    """For whom a client asks where nobody has to show who they are. Raises ``InvalidInput``."""
-    try:
-        return _user(query.get("user_id"))
-    except ValueError as error:
-        raise InvalidInput(f"user_id {error}", details={"field": "user_id"}) from None
-
-
-def job_id_of(request: web.Request) -> str:
-    """The id in the path. Raises ``NotFound`` for what is no id at all."""
-    job_id = request.match_info["jobId"].lower()
-    if not _UUID.fullmatch(job_id):
-        raise NotFound("Job not found")
-    return job_id

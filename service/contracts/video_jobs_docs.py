@@ -1,4 +1,4 @@
-"""What the video jobs contract says of itself."""
+"""What the video jobs contract says of itself; ``video_jobs_examples`` has its examples."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from service.contracts import video_jobs_bodies as bodies
+from service.contracts import video_jobs_examples as examples
 from service.contracts import video_jobs_replies as replies
 from service.contracts.describing import JSON, MULTIPART, URLENCODED, Doc, Param, Reply, Tag
 
@@ -14,15 +15,23 @@ VIDEO_JOBS = Tag(
     name="Video jobs",
     description=(
         "One video from a prompt, from images, or from both. A job costs tokens, held when it is ordered and "
-        "given back if no video comes of it. Three jobs of a user run side by side, as far as this server is "
-        "configured like most; further ones wait (`PENDING`, with `queuePosition`), and when too many wait, "
-        "orders are refused with 429. Poll a job every 3 to 5 seconds. Errors of this contract are "
+        "given back if no video comes of it. Some jobs of a user run side by side (three, unless this server "
+        "is configured otherwise), further ones wait (`PENDING`, with `queuePosition`), and when too many "
+        "wait, orders are refused with 429. Poll a job every 3 to 5 seconds. Errors of this contract are "
         "`{detail}`: one sentence, and for missing tokens an object."
     ),
 )
 
 
-class Listing(BaseModel):
+class Asking(BaseModel):
+    """For whom it is asked."""
+
+    user_id: Annotated[
+        str | None, Field(description="The user whose it is; counts only where nobody is asked who they are")
+    ] = None
+
+
+class Listing(Asking):
     """Which jobs are listed."""
 
     status_filter: Annotated[
@@ -34,7 +43,6 @@ class Listing(BaseModel):
     ] = 50
     offset: Annotated[int, Field(ge=0, description="How many to leave out first")] = 0
     skip: Annotated[int, Field(ge=0, description="Another word for `offset`")] = 0
-    user_id: Annotated[str | None, Field(description="Whose; counts only where nobody is asked")] = None
 
 
 class Showing(BaseModel):
@@ -45,89 +53,8 @@ class Showing(BaseModel):
     ] = None
 
 
-_ID = "550e8400-e29b-41d4-a716-446655440000"
 _PATH = {"jobId": Param("As answered when it was ordered", {"type": "string", "format": "uuid"})}
 _NO_JOB = "Job not found"
-_ORDER = {
-    "prompt": "A cinematic shot of a sunset over mountains",
-    "model": "veo-3.1-fast-generate-preview",
-    "resolution": "1080p",
-    "aspectRatio": "16:9",
-    "durationSeconds": 8,
-}
-_CREATED_AT = "2026-11-21T10:30:00Z"
-_QUEUED = {
-    "id": _ID,
-    "userId": "user-123",
-    **_ORDER,
-    "generateAudio": False,
-    "mockMode": False,
-    "status": "PENDING",
-    "statusMessage": "Job queued for processing",
-    "progressPercentage": 0,
-    "logs": [{"timestamp": _CREATED_AT, "level": "info", "message": "📝 Job created"}],
-    "tokensConsumed": 50,
-    "createdAt": _CREATED_AT,
-    "updatedAt": _CREATED_AT,
-}
-_LOGS = [
-    *_QUEUED["logs"],  # type: ignore[misc] # a list, whatever else the example holds
-    {"timestamp": _CREATED_AT, "level": "info", "message": "🚀 Starting video generation"},
-    {"timestamp": "2026-11-21T10:30:15Z", "level": "info", "message": "☁️  Calling Google Veo API..."},
-]
-_WAITING = {**_QUEUED, "queuePosition": 2, "note": "Waiting for one of the 3 jobs that run already"}
-_RUNNING = {
-    **_QUEUED,
-    "status": "RUNNING",
-    "statusMessage": "Video generation in progress...",
-    "progressPercentage": 45,
-    "logs": _LOGS,
-    "estimatedCompletionAt": "2026-11-21T10:35:00Z",
-}
-_SUCCEEDED = {
-    **_RUNNING,
-    "status": "SUCCEEDED",
-    "statusMessage": "Video generation completed successfully!",
-    "progressPercentage": 100,
-    "completedAt": "2026-11-21T10:35:00Z",
-    "cloudinaryUrl": (f"https://res.cloudinary.com/your-cloud/video/upload/v123/ai_studio/videos/{_ID}.mp4"),
-}
-_CANCELLED = {
-    **_QUEUED,
-    "status": "CANCELLED",
-    "statusMessage": "Cancelled by user",
-    "tokensConsumed": 0,
-    "completedAt": "2026-11-21T10:31:00Z",
-}
-_POOR = {
-    "detail": {
-        "message": "Insufficient tokens. Operation 'video_generation' costs 50 tokens but you have 20.",
-        "cost": 50,
-        "availableTokens": 20,
-    }
-}
-_FULL = {"detail": "Maximum 3 concurrent video jobs allowed. Please wait for existing jobs to complete."}
-_FEED = {
-    "jobs": [
-        {
-            "id": _ID[:8],
-            "prompt": "A cinematic shot of a sunset over mounta…",
-            "model": "veo-3.1-fast-generate-preview",
-            "resolution": "1080p",
-            "aspectRatio": "16:9",
-            "durationSeconds": 8,
-            "status": "RUNNING",
-            "statusMessage": "Video generation in progress...",
-            "progressPercentage": 45,
-            "logs": _LOGS,
-            "createdAt": _CREATED_AT,
-        }
-    ],
-    "counts": {"PENDING": 0, "RUNNING": 1, "SUCCEEDED": 12, "FAILED": 0, "CANCELLED": 1},
-    "queueLength": 0,
-    "averageSeconds": 212.4,
-    "generatedAt": "2026-11-21T10:31:07Z",
-}
 
 CREATE_JOB = Doc(
     operation_id="createVideoJob",
@@ -139,12 +66,12 @@ CREATE_JOB = Doc(
     tag=VIDEO_JOBS,
     body=bodies.VideoJobForm,
     body_media=(MULTIPART, URLENCODED, JSON),
-    body_examples={"A prompt": _ORDER},
+    body_examples={"A prompt": examples.ORDER},
     replies={
         202: Reply(
             "Ordered",
             model=replies.VideoJob,
-            examples={"Queued": _QUEUED},
+            examples={"Queued": examples.QUEUED},
             headers={
                 "Location": "Where to ask how far it is",
                 "Warning": "What was decided about `mockMode`, where the order did not say it",
@@ -154,11 +81,11 @@ CREATE_JOB = Doc(
             "Something is wrong with the order",
             examples={"Resolution": {"detail": bodies.SENTENCES["resolution"]}},
         ),
-        402: Reply("There are not enough tokens", examples={"Poor": _POOR}),
+        402: Reply("There are not enough tokens", examples={"Poor": examples.POOR}),
         413: "An image is too large",
         429: Reply(
             "Too many jobs are under way, or too many requests came",
-            examples={"Full": _FULL},
+            examples={"Full": examples.FULL},
             headers={"Retry-After": "When to try again, in seconds"},
         ),
     },
@@ -170,12 +97,13 @@ GET_JOB = Doc(
     description="A poll costs nothing. Send the `ETag` back in `If-None-Match`: what is unchanged is 304.",
     tag=VIDEO_JOBS,
     path=_PATH,
+    query=Asking,
     headers={"If-None-Match": "The `ETag` of the answer that is known already"},
     replies={
         200: Reply(
             "The job as it is now",
             model=replies.VideoJob,
-            examples={"Waiting": _WAITING, "Running": _RUNNING, "Done": _SUCCEEDED},
+            examples={"Waiting": examples.WAITING, "Running": examples.RUNNING, "Done": examples.SUCCEEDED},
             headers={"ETag": "Names this answer"},
         ),
         304: Reply("Nothing has changed", headers={"ETag": "Names the answer that is known"}),
@@ -192,7 +120,7 @@ LIST_JOBS = Doc(
         200: Reply(
             "One page",
             model=replies.VideoJobList,
-            examples={"One": {"jobs": [_RUNNING], "total": 1}},
+            examples={"One": {"jobs": [examples.RUNNING], "total": 1}},
         ),
         400: "status_filter must be one of PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED",
     },
@@ -203,6 +131,7 @@ DOWNLOAD = Doc(
     summary="Go to the finished video",
     tag=VIDEO_JOBS,
     path=_PATH,
+    query=Asking,
     replies={
         302: Reply("It is there", headers={"Location": "Address of the video"}),
         400: "Video not ready yet",
@@ -216,6 +145,7 @@ DELETE = Doc(
     description="The video stays where it is. A job that is under way is cancelled first.",
     tag=VIDEO_JOBS,
     path=_PATH,
+    query=Asking,
     replies={204: "Deleted", 404: _NO_JOB},
 )
 
@@ -228,8 +158,9 @@ CANCEL = Doc(
     ),
     tag=VIDEO_JOBS,
     path=_PATH,
+    query=Asking,
     replies={
-        200: Reply("Cancelled", model=replies.VideoJob, examples={"Cancelled": _CANCELLED}),
+        200: Reply("Cancelled", model=replies.VideoJob, examples={"Cancelled": examples.CANCELLED}),
         404: _NO_JOB,
         409: "There is nothing to cancel: it is over already",
     },
@@ -249,7 +180,7 @@ MONITOR = Doc(
         200: Reply(
             "The jobs as they are now",
             model=replies.MonitorFeed,
-            examples={"One": _FEED},
+            examples={"One": examples.FEED},
             headers={"ETag": "Names this answer, apart from its `generatedAt`"},
         ),
         304: Reply("Nothing has changed", headers={"ETag": "Names the answer that is known"}),

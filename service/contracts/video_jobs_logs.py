@@ -66,9 +66,12 @@ class Histories:
         job_id, moves = job.snapshot.job.id, _moves(job.snapshot)
         known = self._known.get(job_id)
         if known is None or known.moves != moves:
-            before = known.events if known else ()
-            news = await self._studio.events(job_id, before[-1].seq if before else 0)
-            known = self._known[job_id] = History(moves=moves, events=(*before, *news))
+            events = _of_untouched(job.snapshot)
+            if events is None:
+                before = tuple(event for event in known.events if event.seq) if known else ()
+                news = await self._studio.events(job_id, before[-1].seq if before else 0)
+                events = (*before, *news)
+            known = self._known[job_id] = History(moves=moves, events=events)
             if len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         self._known.move_to_end(job_id)
@@ -78,6 +81,19 @@ class Histories:
 def _moves(snapshot: JobSnapshot) -> tuple[object, ...]:
     """What differs after every transition that is an event; progress alone is none."""
     return tuple((it.state, it.stage, it.attempt, it.tries, it.owed) for it in snapshot.scenes)
+
+
+def _of_untouched(snapshot: JobSnapshot) -> tuple[Event, ...] | None:
+    """All that has happened to a job that has only been ordered; None for any other.
+
+    So an order that is on record is answered without another look at the store.
+    """
+    if any(scene.attempt for scene in snapshot.scenes):
+        return None
+    return tuple(
+        Event(job_id=scene.job_id, scene_id=scene.id, kind=EventKind.QUEUED, at=scene.created_at)
+        for scene in snapshot.scenes
+    )
 
 
 def log_lines(

@@ -88,10 +88,11 @@ class VideoJob(_Asked):
     )
     queue_position: int | None = Field(default=None, description="From 1, while it waits for others")
     estimated_completion_at: datetime | None = Field(
-        default=None, description="Most probably by then; left out without enough experience"
+        default=None,
+        description="Most probably by then, while it is RUNNING; left out without enough experience",
     )
     estimated_wait_seconds: int | None = Field(
-        default=None, description="The same from now on, while the job is PENDING"
+        default=None, description="Until the video is there, while the job is PENDING"
     )
     note: str | None = Field(default=None, description="What it waits for")
 

@@ -65,7 +65,7 @@ def job_body(
         **asked_of(job, scene),
         "status": status,
         "statusMessage": MESSAGE[status],
-        "progressPercentage": job_progress([it.progress for it in snapshot.scenes]),
+        "progressPercentage": _percent(snapshot),
         "logs": log_lines(snapshot, events),
         "tokensConsumed": _tokens(snapshot),
         "createdAt": moment(job.created_at),
@@ -73,6 +73,12 @@ def job_body(
         **_ended(snapshot, base, addresses),
         **_ahead(snapshot, outlook, now, notes),
     }
+
+
+def _percent(snapshot: JobSnapshot) -> int:
+    """100 for whatever is called succeeded: clients of this contract do not know of parts."""
+    done = STATUS[snapshot.job.state] == "SUCCEEDED"
+    return 100 if done else job_progress([it.progress for it in snapshot.scenes])
 
 
 def asked_of(job: Job, scene: Scene) -> dict[str, Any]:
@@ -116,10 +122,11 @@ def _ahead(
     found: dict[str, Any] = {}
     if positions := [it.queue_position for it in outlook.scenes.values() if it.queue_position]:
         found["queuePosition"] = min(positions)
-    if outlook.eta:
+    if outlook.eta and snapshot.job.state is JobState.QUEUED:
+        # Its end moves on for as long as it waits; how long that is stays the same.
+        found["estimatedWaitSeconds"] = max(0, math.ceil((outlook.eta.latest - now).total_seconds()))
+    elif outlook.eta:
         found["estimatedCompletionAt"] = moment(outlook.eta.latest)
-        if snapshot.job.state is JobState.QUEUED:
-            found["estimatedWaitSeconds"] = max(0, math.ceil((outlook.eta.latest - now).total_seconds()))
     if note := next((notes[it.id] for it in snapshot.scenes if notes.get(it.id)), None):
         found["note"] = note
     return found

@@ -14,7 +14,7 @@ import aiohttp
 from aiofiles.threadpool.binary import AsyncFileIO
 from yarl import URL
 
-from service.settings import DownloadsSettings
+from service.sections import DownloadsSettings
 from sessions.errors import DownloadError
 
 #: bytes gathered for one write: fewer cost thread hops, more cost memory in every download

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from service.settings import ModelSettings, ProviderName, Settings
+from service.sections import ModelSettings, ProviderName
+from service.settings import Settings
 from sessions.errors import UnsupportedByModel
 from sessions.model import NO_FRAMES, Brief, Frames, SceneDescription
 

@@ -32,7 +32,7 @@ from service.providers.base import (
     VideoTask,
 )
 from service.providers.runware_socket import Json, Sharing, Sockets, outcomes
-from service.settings import RunwareSettings
+from service.sections import RunwareSettings
 from sessions.errors import ProviderError
 from sessions.model import Frames
 

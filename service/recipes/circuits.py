@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.breaker import Breaker, Scope
-from service.settings import LimitsSettings
+from service.sections import LimitsSettings
 
 
 class Circuits:

@@ -20,7 +20,7 @@ from service.media.workers import MediaWorkers, media_missing
 from service.providers.base import Finished, InDoubt, UnknownTask, VideoProvider
 from service.recipes.respondent import Respondent, pauses
 from service.recipes.track import Track
-from service.settings import DownloadsSettings
+from service.sections import DownloadsSettings
 from service.storage.mirror import Mirror, MirrorFailed
 from service.storage.outputs import Outputs
 from sessions import lifecycle

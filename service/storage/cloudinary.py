@@ -23,7 +23,7 @@ import aiohttp
 import structlog
 from aiohttp import hdrs
 
-from service.settings import CloudinarySettings
+from service.sections import CloudinarySettings
 from service.storage.file_part import FilePart
 from service.storage.mirror import MirrorFailed
 from sessions.clock import Clock

@@ -81,6 +81,5 @@ async def _served(path: Path, content_type: str) -> web.Response:
     headers: dict[str, str] = {
         hdrs.CACHE_CONTROL: "no-cache",
         "Content-Security-Policy": _CSP,
-        "Referrer-Policy": "no-referrer",
     }
     return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)

@@ -15,6 +15,11 @@ from typing import Any
 
 import aiohttp
 
+from tests.house import Answer
+
+#: the file of the process, in its folder
+DATABASE = "process.db"
+
 _ADDRESS = re.compile(r"listens on (\S+)")
 
 #: previews that render in a third of a second
@@ -36,7 +41,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         },
         "SCENEWRIGHT_CONFIG": str(folder / "small.toml"),
         "SCENEWRIGHT_SERVER__PORT": "0",
-        "SCENEWRIGHT_DATABASE__URL": f"sqlite:///{folder / 'process.db'}",
+        "SCENEWRIGHT_DATABASE__URL": f"sqlite:///{folder / DATABASE}",
         "SCENEWRIGHT_OUTPUTS__DIR": str(folder / "outputs"),
         "SCENEWRIGHT_LOCAL__PRESET": "ultrafast",
         "SCENEWRIGHT_DOWNLOADS__PAUSE_SECONDS": "0.05",
@@ -69,17 +74,38 @@ class ServerProcess:
         self.process = process
         self.address = address
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        async with aiohttp.ClientSession(self.address) as client, client.post(path, json=body) as answer:
-            return await answer.json()
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request; a body that is no bytes goes as JSON."""
+        how: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
+        async with (
+            aiohttp.ClientSession(self.address) as client,
+            client.request(method, path, headers=headers, **how) as answer,
+        ):
+            text = await answer.read()
+            content = json.loads(text) if answer.content_type == "application/json" and text else None
+            return Answer(status=answer.status, headers=answer.headers, body=text, json=content)
 
-    async def get(self, path: str) -> Any:
-        async with aiohttp.ClientSession(self.address) as client, client.get(path) as answer:
-            return await answer.json()
+    async def post(
+        self, path: str, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        return (await self.ask("POST", path, body=body, headers=headers)).json
 
-    async def finished(self, job_id: str, *, patience: float = 60.0) -> Any:
+    async def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Any:
+        return (await self.ask("GET", path, headers=headers)).json
+
+    async def finished(
+        self, job_id: str, *, patience: float = 60.0, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        path = f"/api/videos/status/{job_id}"
         async with asyncio.timeout(patience):
-            while (job := await self.get(f"/api/videos/status/{job_id}"))["overall_status"] == "generating":
+            while (job := await self.get(path, headers=headers))["overall_status"] == "generating":
                 await asyncio.sleep(0.05)
         return job
 

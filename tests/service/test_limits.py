@@ -14,7 +14,7 @@ import pytest
 
 from service import limits as module
 from service.limits import Slots
-from service.settings import LimitsSettings
+from service.sections import LimitsSettings
 from sessions.model import Lane, Scenario, Scene
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -276,3 +276,85 @@ async def test_old_news_of_one_scene_leaves_its_siblings_and_a_closed_job_alone(
     assert shown is not None
     assert shown.snapshot.job == closed
     assert list(shown.snapshot.scenes) == done
+
+
+# ---------------------------------------------------------------------- what owners delete
+
+
+def _shown(live: Live, job_id: str = "job") -> JobSnapshot:
+    known = live.get(job_id)
+    assert known is not None
+    return known.snapshot
+
+
+async def test_who_waits_hears_that_a_job_is_deleted() -> None:
+    live = Live()
+    waiting = asyncio.create_task(live.add(_snapshot()).changed.wait())
+    await asyncio.sleep(0)
+    live.delete("job", NOW)
+    async with asyncio.timeout(5):
+        await waiting
+    assert _shown(live).job.deleted_at == NOW
+    live.delete("nobody's", NOW)
+    assert live.get("nobody's") is None
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_deleted_job_stays_deleted_whatever_comes_of_its_scenes(*, closed: bool) -> None:
+    live = Live()
+    begun = _snapshot(closed=closed)
+    live.add(begun)
+    live.delete("job", NOW)
+    live.show(replace(begun.scenes[0], progress=99), replace(begun.job, state=JobState.RUNNING))
+    assert (_shown(live).job.deleted_at, _shown(live).scenes[0].progress) == (NOW, 99)
+    live.note(begun.scenes[0], "Waiting")
+    live.add(begun)
+    assert _shown(live).job.deleted_at == NOW
+
+
+def test_what_was_read_before_it_was_deleted_brings_nothing_back() -> None:
+    """A job that is taken up reads the store, and shows what it has read a moment later."""
+    live = Live()
+    read = _snapshot()
+    live.add(read)
+    live.remove_video(read.scenes[1], NOW)
+    live.delete("job", NOW)
+    newer = replace(read, scenes=tuple(replace(scene, progress=60) for scene in read.scenes))
+    live.correct(newer)
+    shown = _shown(live)
+    assert shown.job.deleted_at == NOW
+    assert [scene.removed_at for scene in shown.scenes] == [None, NOW, None, None]
+    assert [scene.progress for scene in shown.scenes] == [60] * 4
+
+
+def test_a_removed_video_is_gone_for_all_who_ask_and_the_other_scenes_are_as_they_were() -> None:
+    live = Live()
+    begun = _snapshot(closed=True)
+    job = live.add(begun)
+    live.remove_video(begun.scenes[2], NOW)
+    assert job.changed.is_set()
+    assert _shown(live).scenes[2] == replace(begun.scenes[2], removed_at=NOW)
+    assert [it for it in _shown(live).scenes if it.removed_at is None] == [
+        scene for scene in begun.scenes if scene.id != begun.scenes[2].id
+    ]
+    live.remove_video(_snapshot("another").scenes[0], NOW)
+    assert live.get("another") is None
+
+
+def test_an_answer_is_made_once_for_each_thing_it_is_about() -> None:
+    live = Live()
+    job = live.add(_snapshot())
+    made: list[tuple[str, ...]] = []
+
+    def render(of: LiveJob, *about: str) -> Rendered:
+        assert of is job
+        made.append(about)
+        return Rendered(repr(about).encode())
+
+    for _ in range(3):
+        for about in ((), ("a",), ("b",), ("a", "b")):
+            assert job.rendered(render, *about).body == repr(about).encode()
+    assert made == [(), ("a",), ("b",), ("a", "b")]
+    for number in range(1000):
+        job.rendered(render, str(number))
+    assert len(job._rendered) <= 16

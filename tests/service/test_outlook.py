@@ -15,7 +15,7 @@ from service.estimates import Estimates
 from service.limits import Slots
 from service.live import LiveJob
 from service.outlook import Outlook, Outlooks, Range
-from service.settings import LimitsSettings
+from service.sections import LimitsSettings
 from service.turns import Turns
 from sessions.model import Generation, Job, JobSnapshot, Lane, Scenario, Scene, SceneState, Stage
 from sessions.rollup import job_state
@@ -84,7 +84,9 @@ def _outlook(
 ) -> Outlook:
     """The outlook of a job of these scenes, so many seconds after NOW."""
     estimates = _learned() if estimates is None else estimates
-    return Outlooks(slots=slots or _slots(), turns=Turns(), estimates=estimates, now=lambda: _at(at)).of(_job(*scenes))
+    return Outlooks(slots=slots or _slots(), turns=Turns(), estimates=estimates, now=lambda: _at(at)).of(
+        _job(*scenes)
+    )
 
 
 @asynccontextmanager

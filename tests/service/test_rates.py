@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from service.rates import Buckets, Rates
-from service.settings import RatesSettings, Settings, load_settings
+from service.sections import RatesSettings
+from service.settings import Settings, load_settings
 from sessions.errors import ConfigError
 
 

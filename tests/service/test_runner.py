@@ -30,7 +30,7 @@ from service.recipes.delivery import Delivery
 from service.recipes.track import Track
 from service.recipes.watch import Watch
 from service.runner import Runner
-from service.settings import AllTermsSettings, RetriesSettings
+from service.sections import AllTermsSettings, RetriesSettings
 from service.storage.outputs import Outputs
 from service.storage.uploads import Uploads
 from service.turns import Turns
@@ -133,9 +133,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     ]
     await database.create_job(job, scenes)
     settings = settings_for(tmp_path)
-    yield Rig(
-        database=database, live=Live(), job_id="job", retries=settings.retries, terms=settings.terms
-    )
+    yield Rig(database=database, live=Live(), job_id="job", retries=settings.retries, terms=settings.terms)
     await database.close()
 
 
@@ -585,3 +583,255 @@ async def test_a_store_that_fails_while_the_renderer_works_fails_no_scene(rig: R
         await provider.close()
         await database.close()
         outputs.close()
+
+
+# ---------------------------------------------------------------------- turns
+
+
+@pytest.fixture
+def narrow(rig: Rig, tmp_path: Path) -> Rig:
+    """The rig, where one job of a user runs at a time."""
+    narrow = settings_for(
+        tmp_path,
+        {
+            "terms": {"scenes": {"running": 1}, "gallery": {"running": 1}},
+            "retries": {"most": 1, "codes": ["provider"], "pause_seconds": 1000},
+        },
+    )
+    return replace(rig, terms=narrow.terms, retries=narrow.retries)
+
+
+def _clip(name: str, **changes: Any) -> tuple[Job, Scene]:
+    job = Job(id=name, session_id=None, created_at=NOW, **{"owner": "ann", "terms": "scenes", **changes})
+    scene = Scene(
+        id=name,
+        job_id=name,
+        session_id=None,
+        scenario=None,
+        take=0,
+        prompt="A lamp",
+        model="local:preview@1",
+        provider="local",
+        seconds=1.0,
+        width=256,
+        height=144,
+        task_id=str(uuid.uuid4()),
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    return job, scene
+
+
+class _Works:
+    """Recipes by the scene's name; who has none here stays at work. Knows who has begun."""
+
+    def __init__(self, **makings: Making) -> None:
+        self._makings = makings
+        self.begun: list[str] = []
+        self._news = asyncio.Event()
+
+    async def __call__(self, track: Track) -> None:
+        self.begun.append(track.scene.id)
+        self._news.set()
+        await self._makings.get(track.scene.id, _forever)(track)
+
+    async def until(self, *names: str) -> None:
+        """Until these have begun, one after the other."""
+        async with asyncio.timeout(10):
+            while self.begun != list(names):
+                self._news.clear()
+                await self._news.wait()
+
+
+@asynccontextmanager
+async def _at_work(rig: Rig, works: _Works, *jobs: tuple[Job, Scene]) -> AsyncIterator[Runner]:
+    """The jobs are on record, and all submitted, as at the start of a service."""
+    runner = rig.runner(works)
+    executor = EmbeddedExecutor(runner.run_job, runner.reconsider)
+    for job, scene in jobs:
+        found = await rig.database.job(job.id)
+        rig.live.add(found or await rig.database.create_job(job, [scene]))
+    for job, _ in jobs:
+        executor.submit(job.id)
+    try:
+        yield runner
+    finally:
+        await executor.stop()
+    assert (runner._turns._lines, runner._turns._held) == ({}, {})
+
+
+async def _waits(rig: Rig, runner: Runner, job_id: str) -> None:
+    """Until the job stands in line, and says so."""
+    async with asyncio.timeout(10):
+        while True:
+            known = rig.live.get(job_id)
+            assert known is not None
+            if runner._turns.place(known.snapshot.job):
+                assert known.notes == {job_id: "Waiting for one of the 1 jobs that run already"}
+                return
+            await known.changed.wait()
+
+
+async def _park(track: Track) -> None:
+    raise Parked("begun with another")
+
+
+async def _wait_for_a_verdict(track: Track) -> None:
+    await track.write(lifecycle.sent(track.scene, utc_now()))
+    await track.write(lifecycle.reconcile(track.scene, utc_now()))
+    await _forever(track)
+
+
+async def _dawdle(track: Track) -> None:
+    await _succeed(track)
+    await _forever(track)
+
+
+async def _be_cancelled(track: Track) -> None:
+    await track.write(
+        lifecycle.fail(track.scene, SceneFailure(code="x", message="x", retryable=True), utc_now())
+    )
+    await _forever(track)
+
+
+@pytest.mark.parametrize(
+    "making",
+    [
+        _succeed,
+        _dawdle,
+        _be_cancelled,
+        _park,
+        _wait_for_a_verdict,
+        _raising(ProviderError("No", code="provider")),
+        _raising(ProviderError("No", code="safety")),
+        _raising(ZeroDivisionError()),
+        _raising(StoreUnavailable()),
+    ],
+    ids=[
+        "success",
+        "success with an afterthought",
+        "failure with an afterthought",
+        "parked",
+        "late verdict",
+        "pause before a retry",
+        "failure",
+        "fault of ours",
+        "no store",
+    ],
+)
+async def test_whoever_rests_lets_the_next_job_run(narrow: Rig, making: Making) -> None:
+    works = _Works(first=making)
+    async with _at_work(narrow, works, _clip("first"), _clip("second")):
+        await works.until("first", "second")
+
+
+async def test_a_job_waits_for_its_users_turn_and_says_so(narrow: Rig) -> None:
+    go = asyncio.Event()
+
+    async def first(track: Track) -> None:
+        await go.wait()
+        await _succeed(track)
+
+    works = _Works(first=first)
+    others = [_clip("bob's", owner="bob"), _clip("gallery", terms="gallery"), _clip("free", terms="credits")]
+    async with _at_work(narrow, works, _clip("first"), _clip("second"), *others) as runner:
+        await _waits(narrow, runner, "second")
+        async with asyncio.timeout(10):
+            while sorted(works.begun) != ["bob's", "first", "free", "gallery"]:
+                await asyncio.sleep(0)
+        go.set()
+        await narrow.live.until("second", lambda it: it.scenes[0].state is SceneState.RUNNING)
+        known = narrow.live.get("second")
+        assert known is not None
+        assert not any(known.notes.values())
+
+
+async def test_who_is_put_back_keeps_the_turn(narrow: Rig) -> None:
+    async def first(track: Track) -> None:
+        await track.write(lifecycle.put_back(track.scene, utc_now()))
+        put_back.set()
+        await _forever(track)
+
+    put_back = asyncio.Event()
+    works = _Works(first=first)
+    async with _at_work(narrow, works, _clip("first"), _clip("second")) as runner:
+        await put_back.wait()
+        await _waits(narrow, runner, "second")
+        assert works.begun == ["first"]
+
+
+async def test_who_is_cancelled_while_waiting_leaves_the_line(narrow: Rig) -> None:
+    works = _Works()
+    async with _at_work(narrow, works, _clip("first"), _clip("gone"), _clip("next")) as runner:
+        await _waits(narrow, runner, "next")
+        for name in ("gone", "first"):
+            await narrow.database.cancel(name, [name], utc_now())
+            runner.reconsider([name])
+        await works.until("first", "next", "first")  # whose video may come, and which needs no turn for that
+
+
+async def test_an_owed_video_takes_nobodys_turn_after_a_restart(narrow: Rig) -> None:
+    works = _Works()
+    async with _at_work(narrow, works, _clip("first")):
+        await works.until("first")
+    await narrow.database.cancel("first", ["first"], utc_now())
+    restarted = replace(narrow, live=Live())
+    works = _Works()
+    async with _at_work(restarted, works, _clip("first"), _clip("second")):
+        async with asyncio.timeout(10):
+            while sorted(works.begun) != ["first", "second"]:
+                await asyncio.sleep(0)
+
+
+async def test_after_a_restart_no_job_that_waited_passes_one_under_way(narrow: Rig) -> None:
+    async with _at_work(narrow, works := _Works(), _clip("z under way")):
+        await works.until("z under way")
+    works = _Works()
+    jobs = [*(_clip(f"{number}") for number in range(5)), _clip("z under way")]
+    async with _at_work(replace(narrow, live=Live()), works, *jobs) as runner:
+        for number in range(5):
+            await _waits(replace(narrow, live=runner._live), runner, f"{number}")
+        await works.until("z under way")
+
+
+async def test_a_job_that_ended_before_it_was_taken_up_again_leaves_no_turn(narrow: Rig) -> None:
+    async with _at_work(narrow, works := _Works(), _clip("first")):
+        await works.until("first")
+    stored = await narrow.database.job("first")
+    assert stored is not None
+    shown = replace(narrow, live=Live())
+    shown.live.add(stored)
+    await narrow.database.apply(
+        lifecycle.fail(stored.scenes[0], SceneFailure(code="x", message="x", retryable=True), utc_now())
+    )
+    works = _Works()
+    async with _at_work(shown, works, _clip("first"), _clip("second")):
+        await works.until("second")
+
+
+async def test_scenes_of_one_job_share_its_turn(narrow: Rig) -> None:
+    """The rig's own job has four scenes and nobody's name; so has this clip."""
+    works = _Works()
+    runner = narrow.runner(works)
+    executor = EmbeddedExecutor(runner.run_job, runner.reconsider)
+    narrow.live.add(await narrow.stored())
+    executor.submit(narrow.job_id)
+    async with asyncio.timeout(10):
+        while len(works.begun) < 4:
+            await asyncio.sleep(0)
+    narrow.live.add(await narrow.database.create_job(*_one(_clip("second", owner=None))))
+    executor.submit("second")
+    await _waits(narrow, runner, "second")
+    hook, *others = (await narrow.stored()).scenes
+    for scene in (hook, *others):
+        assert "second" not in works.begun
+        await narrow.database.cancel(narrow.job_id, [scene.id], utc_now())
+        runner.reconsider([scene.id])
+    async with asyncio.timeout(10):
+        while "second" not in works.begun:
+            await asyncio.sleep(0)
+    await executor.stop()
+
+
+def _one(clip: tuple[Job, Scene]) -> tuple[Job, list[Scene]]:
+    return clip[0], [clip[1]]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from service.settings import ModelSettings, Settings, TermsSettings, _defaults_file, load_settings
+from service.sections import ModelSettings, TermsSettings
+from service.settings import Settings, _defaults_file, load_settings
 from sessions.errors import ConfigError
 
 SECRET = "sk-very-secret-1234"

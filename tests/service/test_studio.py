@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,8 @@ from sessions.errors import (
 )
 from sessions.model import (
     Brief,
+    Job,
+    JobSnapshot,
     JobState,
     Scenario,
     Scene,
@@ -46,6 +49,7 @@ from sessions.model import (
     SceneState,
     Session,
 )
+from sessions.viewer import EVERYTHING, Viewer
 from tests.house import settings_for
 
 BRIEF = Brief(product="Lamp")
@@ -78,6 +82,11 @@ class Rig:
             if scene.scenario in scenarios:
                 change = lifecycle.fail(scene, SceneFailure(code="x", message="x", retryable=True), utc_now())
                 self.live.show(change.after, await self.database.apply(change))
+
+    async def stored(self, job_id: str) -> JobSnapshot:
+        snapshot = await self.database.job(job_id)
+        assert snapshot is not None
+        return snapshot
 
     async def nothing_was_started(self, session_id: str) -> bool:
         return await self.studio.jobs_of(session_id) == [] and self.taken_up == []
@@ -634,3 +643,177 @@ async def test_the_writer_is_not_asked_for_a_session_that_is_not_there(
     with pytest.raises(NotFound):
         await writing.studio.write_descriptions("nobody")
     assert held.calls == []
+
+
+# ---------------------------------------------------------------------- deletion
+
+
+async def _gone(rig: Rig, studio: Studio, job_id: str, session_id: str) -> None:
+    """The job is there for nobody, by whichever verb one asks."""
+    scene, *_ = (await rig.stored(job_id)).scenes
+    for attempt in (
+        studio.job(job_id),
+        studio.cancel(job_id),
+        studio.cancel(job_id, [Scenario.HOOK]),
+        studio.delete(job_id),
+        studio.resume(job_id),
+        studio.finished_scene(job_id, Scenario.HOOK),
+        studio.job_with(scene_id=scene.id),
+        studio.job_with(task_id=scene.task_id),
+    ):
+        with pytest.raises(NotFound):
+            await attempt
+    assert studio.live_job(job_id) is None
+    assert await studio.jobs(limit=10, offset=0) == ([], 0)
+    assert await studio.jobs_of(session_id) == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("viewer", [EVERYTHING, Viewer(owner="ann"), Viewer()], ids=["all", "ann", "nobody"])
+async def test_a_deleted_job_is_there_for_nobody(rig: Rig, viewer: Viewer, *, restarted: bool) -> None:
+    session_id = await rig.session()
+    job_id = (await rig.studio.generate(session_id)).job_id
+    await rig.studio.delete(job_id)
+    if restarted:
+        rig.live._moving.clear()
+        rig.live._closed.clear()
+    await _gone(rig, rig.studio.seen_by(viewer), job_id, session_id)
+    stored = await rig.stored(job_id)
+    assert stored.job.deleted_at is not None
+    assert {scene.state for scene in stored.scenes} == {SceneState.CANCELLED}
+
+
+async def test_a_job_that_is_over_is_deleted_as_it_is(rig: Rig) -> None:
+    session_id = await rig.session()
+    job_id = (await rig.studio.generate(session_id)).job_id
+    await rig.fail(job_id, *Scenario)
+    before = await rig.stored(job_id)
+    await rig.studio.delete(job_id)
+    assert (await rig.stored(job_id)).scenes == before.scenes
+    await _gone(rig, rig.studio, job_id, session_id)
+
+
+async def test_who_deletes_a_job_must_see_it(rig: Rig) -> None:
+    annes = rig.studio.seen_by(Viewer(owner="ann"))
+    session = await annes.create_session(BRIEF, DESCRIPTIONS)
+    job_id = (await annes.generate(session.id)).job_id
+    with pytest.raises(NotFound):
+        await rig.studio.seen_by(Viewer(owner="bob")).delete(job_id)
+    assert (await annes.job(job_id)).snapshot.job.state is JobState.QUEUED
+
+
+async def test_of_many_who_delete_a_job_at_once_nobody_breaks_anything(rig: Rig) -> None:
+    session_id = await rig.session()
+    job_id = (await rig.studio.generate(session_id)).job_id
+    outcomes = await asyncio.gather(*(rig.studio.delete(job_id) for _ in range(10)), return_exceptions=True)
+    assert {type(it) for it in outcomes} <= {type(None), NotFound}
+    assert None in outcomes
+    await _gone(rig, rig.studio, job_id, session_id)
+
+
+async def test_what_a_deleted_job_still_owes_comes_and_shows_nothing_of_the_job(rig: Rig) -> None:
+    session_id = await rig.session()
+    job_id = (await rig.studio.generate(session_id)).job_id
+    hook = (await rig.stored(job_id)).scenes[0]
+    for verb in (lifecycle.start, lifecycle.sent):
+        change = verb(hook, utc_now())
+        rig.live.show(change.after, await rig.database.apply(change))
+        hook = change.after
+    await rig.studio.delete(job_id)
+    hook = (await rig.stored(job_id)).scenes[0]
+    assert hook.owed
+    assert await rig.database.unfinished_jobs() == [job_id], "its provider bills it: it goes on"
+    change = lifecycle.fail(hook, SceneFailure(code="x", message="x", retryable=True), utc_now())
+    rig.live.show(change.after, await rig.database.apply(change))
+    await _gone(rig, rig.studio, job_id, session_id)
+
+
+async def test_who_waits_for_news_hears_that_a_job_was_cancelled_by_its_deletion(rig: Rig) -> None:
+    job_id = (await rig.studio.generate(await rig.session())).job_id
+    job = await rig.studio.job(job_id)
+    waiting = asyncio.create_task(rig.studio.newer(job, 60))
+    await _turns()
+    await rig.studio.delete(job_id)
+    async with asyncio.timeout(5):
+        assert (await waiting).snapshot.job.state is JobState.CANCELLED
+
+
+async def test_a_job_that_is_read_while_it_is_deleted_does_not_come_back(rig: Rig) -> None:
+    job_id = (await rig.studio.generate(await rig.session())).job_id
+    for _ in range(20):
+        rig.live._moving.clear()
+        rig.live._closed.clear()
+        readers = [asyncio.create_task(rig.studio.job(job_id)) for _ in range(10)]
+        deleting = asyncio.create_task(rig.studio.delete(job_id))
+        await asyncio.gather(*readers, deleting, return_exceptions=True)
+        assert rig.studio.live_job(job_id) is None
+
+
+async def test_after_a_deletion_the_scenes_can_be_made_anew(rig: Rig) -> None:
+    session_id = await rig.session()
+    first = await rig.studio.generate(session_id)
+    await rig.studio.delete(first.job_id)
+    second = await rig.studio.generate(session_id)
+    assert not second.joined
+    assert [job.id for job in await rig.studio.jobs_of(session_id)] == [second.job_id]
+
+
+# ---------------------------------------------------------------------- pages of jobs
+
+
+async def test_pages_of_jobs_hold_ones_own_newest_first_as_they_are_now(rig: Rig) -> None:
+    annes, bobs = (rig.studio.seen_by(Viewer(owner=name)) for name in ("ann", "bob"))
+    made = []
+    for studio in (annes, annes, annes, bobs):
+        session = await studio.create_session(BRIEF, DESCRIPTIONS)
+        made.append((await studio.generate(session.id)).job_id)
+    await rig.fail(made[0], *Scenario)
+
+    async def page(studio: Studio, *states: JobState, **how: int) -> tuple[list[str], int]:
+        chosen = states or tuple(JobState)
+        found, total = await studio.jobs(frozenset(chosen), **{"limit": 10, "offset": 0, **how})
+        return [job.snapshot.job.id for job in found], total
+
+    assert await page(annes) == ([made[2], made[1], made[0]], 3)
+    assert await page(annes, limit=1, offset=1) == ([made[1]], 3)
+    assert await page(annes, JobState.FAILED) == ([made[0]], 1)
+    assert await page(annes, JobState.FAILED, JobState.QUEUED, offset=2) == ([made[0]], 3)
+    assert await page(annes, offset=99) == ([], 3)
+    assert await page(rig.studio) == (made[::-1], 4)
+    assert await page(rig.studio.seen_by(Viewer())) == ([], 0), "what is somebody's is listed for nobody else"
+    found, _ = await annes.jobs(limit=1, offset=0)
+    assert found[0] is rig.live.get(made[2])
+
+
+# ---------------------------------------------------------------------- clips without scenarios
+
+
+async def test_a_clip_is_cancelled_without_naming_scenarios_and_is_not_resumed(rig: Rig) -> None:
+    now, clip_id = utc_now(), str(uuid.uuid4())
+    scene = Scene(
+        id=clip_id,
+        job_id=clip_id,
+        session_id=None,
+        scenario=None,
+        take=0,
+        prompt="A lamp",
+        model="local:preview@1",
+        provider="local",
+        seconds=1.0,
+        width=256,
+        height=144,
+        task_id=str(uuid.uuid4()),
+        created_at=now,
+        updated_at=now,
+    )
+    ticket = await rig.studio.begin(Job(id=clip_id, session_id=None, created_at=now), [scene])
+    assert ticket == Ticket(job_id=clip_id, scenes=1, joined=False)
+    await _turns()
+    assert rig.taken_up == [clip_id]
+    with pytest.raises(Conflict, match="nothing to cancel"):
+        await rig.studio.cancel(clip_id, tuple(Scenario))
+    assert (await rig.studio.cancel(clip_id)).job.state is JobState.CANCELLED
+    with pytest.raises(Conflict, match="nothing to cancel"):
+        await rig.studio.cancel(clip_id)
+    with pytest.raises(Conflict, match="order it again"):
+        await rig.studio.resume(clip_id)

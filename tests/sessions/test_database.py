@@ -527,7 +527,9 @@ async def test_cancelling_ends_the_named_scenes_that_have_not_ended(database: Da
     closed = await database.cancel(snapshot.job.id, ids(snapshot, Scenario.CTA), after(4))
     assert closed is not None
     assert (closed.job.state, closed.job.finished_at) == (JobState.PARTIAL, after(4))
-    assert await database.cancel(snapshot.job.id, ids(snapshot, *Scenario), after(5)) == closed, "nothing left to end"
+    assert await database.cancel(snapshot.job.id, ids(snapshot, *Scenario), after(5)) == closed, (
+        "nothing left to end"
+    )
 
 
 async def test_a_job_that_is_not_there_cannot_be_cancelled(database: Database) -> None:

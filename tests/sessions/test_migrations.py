@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ from sessions.model import (
     Stage,
     Take,
 )
+from sessions.viewer import Viewer
+from tests.sessions.buying import COST, clips, granted, purchase
+from tests.sessions.making import end
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 MICROSECONDS = (NOW - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
@@ -259,3 +263,43 @@ async def test_data_written_by_revision_0001_survives(database: Database) -> Non
 
 def _by_id(snapshot: JobSnapshot) -> dict[str, Scene]:
     return {scene.id: scene for scene in snapshot.scenes}
+
+
+async def test_owners_and_images_find_their_places_in_0006(database: Database) -> None:
+    _as_0001_left_it(database.path)
+    await database.open()
+    await asyncio.to_thread(_downgrade, database.path, "0005")
+    _sql(database.path, "UPDATE sessions SET owner = 'ann'")
+    assert await asyncio.to_thread(database._migrated) == ("0005", newest_revision())
+    snapshot = await database.job("job", Viewer(owner="ann"))
+    assert snapshot is not None
+    assert (snapshot.job.owner, snapshot.job.terms, dict(snapshot.job.asked)) == ("ann", "scenes", {})
+    assert await database.job("job", Viewer(owner="bob")) is None
+    scenes = _by_id(snapshot)
+    assert (scenes["live"].frames, scenes["done"].frames) == (Frames(first="http://x/i.png"), Frames())
+    assert all(scene.sound for scene in snapshot.scenes)
+    assert {scene.mirror_url or scene.removed_at for scene in snapshot.scenes} == {None}
+    (video,), _ = await database.videos(Viewer(owner="ann"), limit=10, offset=0)
+    assert (video.take.id, video.take.favorite, video.take.changed_at) == ("take", False, None)
+
+
+async def test_going_back_from_0006_loses_only_what_the_older_version_cannot_hold(database: Database) -> None:
+    _as_0001_left_it(database.path)
+    await database.open()
+    await asyncio.to_thread(_downgrade, database.path, "0005")
+    schema, content = _schema(database.path), _content(database.path)
+    await asyncio.to_thread(database._migrated)
+
+    job, (clip,) = clips()
+    await granted(database, COST)
+    await database.create_job(job, [clip], purchase=purchase())
+    await end(database, replace(clip, take=1))
+    await database.remove_video("done", NOW)
+    await asyncio.to_thread(_downgrade, database.path, "0005")
+
+    assert _schema(database.path) == schema
+    found = _content(database.path)
+    changed = {name for name in found if found[name] != content[name]}
+    assert changed == {"takes", "accounts", "charges"}, "the clip has gone, and what it cost has not"
+    assert found["takes"] == [], "a file that is not there is no take"
+    assert [row[3] for row in found["charges"]] == [None] * 3

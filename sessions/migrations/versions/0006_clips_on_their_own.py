@@ -83,6 +83,14 @@ def upgrade() -> None:
         takes.alter_column("scenario", existing_type=sa.String(length=32), nullable=True)
         takes.add_column(sa.Column("favorite", sa.Boolean(), nullable=False, server_default=sa.false()))
         takes.add_column(sa.Column("changed_at", sa.BigInteger(), nullable=True))
+    op.create_index(
+        "ix_events_retried",
+        "events",
+        ["job_id"],
+        unique=False,
+        sqlite_where=sa.text("kind = 'retried'"),
+        postgresql_where=sa.text("kind = 'retried'"),
+    )
     op.create_table(
         "secrets",
         sa.Column("name", sa.String(length=32), nullable=False),
@@ -97,6 +105,7 @@ def downgrade() -> None:
     op.execute("DROP VIEW created_videos")
     op.execute("DROP VIEW generated_videos")
     op.drop_table("secrets")
+    op.drop_index("ix_events_retried", "events")
     op.drop_index("uq_scenes_live", "scenes")
     op.drop_index("ix_scenes_unsettled", "scenes")
     # What an older version cannot hold goes: clips on their own, and all that belongs to them.

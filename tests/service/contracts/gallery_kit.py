@@ -11,6 +11,7 @@ from PIL import Image
 
 from sessions.database import Database
 from sessions.model import JobSnapshot, Scenario
+from sessions.rollup import job_state
 from tests.house import Answer, House
 from tests.service.contracts.golden_gallery import Golden, scene_id
 from tests.sessions.buying import VERBS, clips
@@ -20,6 +21,8 @@ GENERATE, STATUSES, LIST = "/api/video/generate", "/api/video/status", "/api/vid
 
 #: document 000, "Initial Video Generation Request", as it stands there
 EXAMPLE = {"imageUrl": "https://example.com/image.jpg", "prompt": "animate", "duration": 5}
+
+SESSION = "00000000-0000-4000-8000-000000000009"
 
 NOT_FOUND = {"success": False, "error": "Video record not found", "status": 404}
 
@@ -33,7 +36,7 @@ def database_of(house: House) -> Database:
 def picture(kind: str = "JPEG") -> bytes:
     """A real, small image."""
     file = io.BytesIO()
-    Image.new("RGB", (64, 36), "teal").save(file, kind)
+    Image.new("RGB", (128, 72), "teal").save(file, kind)
     return file.getvalue()
 
 
@@ -65,21 +68,38 @@ async def over(house: House, video_id: str) -> JobSnapshot:
         return await house.service.live.until(video_id, lambda it: it.job.closed)
 
 
-async def made(database: Database, golden: Golden, owner: str | None = None) -> JobSnapshot:
-    """A job in that state, straight in the store."""
+def history(golden: Golden, owner: str | None = None) -> tuple[JobSnapshot, JobSnapshot]:
+    """A new job, and the same after all that has happened to it."""
     if len(golden.verbs) == 1:
         job, scenes = clips()
         job = replace(job, id=scene_id(0))  # as clips are
     else:
-        session = a_session(owner=owner)
-        await database.create_session(session)
-        job, scenes = an_order(session, *Scenario)
-    named = [replace(it, id=scene_id(number), job_id=job.id) for number, it in enumerate(scenes)]
-    created = await database.create_job(replace(job, owner=owner), named)
+        job, scenes = an_order(a_session(id=SESSION), *Scenario)
+    job = replace(job, owner=owner)
+    new = [replace(it, id=scene_id(number), job_id=job.id) for number, it in enumerate(scenes)]
+    now = list(new)
+    for number, verbs in enumerate(golden.verbs):
+        for verb in verbs:
+            now[number] = VERBS[verb](now[number]).after
+        if number in golden.removed:
+            now[number] = replace(now[number], removed_at=after(60))
+    state = job_state([scene.state for scene in now])
+    return (
+        JobSnapshot(job=job, scenes=tuple(new)),
+        JobSnapshot(job=replace(job, state=state), scenes=tuple(now)),
+    )
+
+
+async def made(database: Database, golden: Golden, owner: str | None = None) -> JobSnapshot:
+    """A job in that state, straight in the store."""
+    new, _ = history(golden, owner)
+    if new.job.session_id is not None:
+        await database.create_session(a_session(id=SESSION, owner=owner))
+    created = await database.create_job(new.job, new.scenes)
     for number, (scene, verbs) in enumerate(zip(created.scenes, golden.verbs, strict=True)):
         await applied(database, scene, *(VERBS[verb] for verb in verbs))
         if number in golden.removed:
             await database.remove_video(scene.id, after(60))
-    snapshot = await database.job(job.id)
+    snapshot = await database.job(new.job.id)
     assert snapshot is not None
     return snapshot

@@ -1,4 +1,4 @@
-"""Golden answers of ``GET /api/video/generate``: what has happened to a job's scenes, and what is said then."""
+"""Golden answers of ``GET /api/video/generate``: what has happened to a job, and what is said of it."""
 
 from __future__ import annotations
 

@@ -127,7 +127,8 @@ async def test_what_was_asked_for_is_what_is_made(paid: House, wire: RunwareServ
 
 @pytest.mark.parametrize(("duration", "seconds"), [(None, 5), ("short", 5), ("medium", 10), ("long", 15)])
 async def test_durations(paid: House, wire: RunwareServer, duration: str | None, seconds: int) -> None:
-    await made(paid, **({"duration": duration} if duration else {}))
+    asked: dict[str, Any] = {"duration": duration} if duration else {}
+    await made(paid, **asked)
     assert wire.submits[0]["duration"] == seconds
 
 
@@ -200,7 +201,7 @@ async def test_a_job_that_is_made(paid: House, wire: RunwareServer) -> None:
 
 
 async def test_a_job_that_fails(paid: House, wire: RunwareServer) -> None:
-    wire.script_default(Script(fail_code="contentModeration", fail_message="The prompt was refused."))
+    wire.script_default(Script(fail_code="invalidProviderContent", fail_message="The prompt was refused."))
     job_id = await made(paid)
     body = await status(paid, job_id)
     assert (body["status"], body["progress"]) == ("failed", 0.3)
@@ -313,7 +314,7 @@ async def test_jobs_of_other_contracts_are_read_here_under_their_own_terms(
     paid: House, wire: RunwareServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wire.script_default(Script())
-    wire.script("A calm hook shot of the lamp", Script(fail_code="contentModeration"))
+    wire.script("A calm hook shot of the lamp", Script(fail_code="invalidProviderContent"))
     session_id = await paid.session()
     job_id = await paid.generate(session_id)
     await over(paid, job_id)
@@ -412,7 +413,7 @@ async def test_stats(paid: House, wire: RunwareServer) -> None:
         "average_processing_time_seconds": None,
     }
     await made(paid, "One")
-    wire.script("Two", Script(fail_code="contentModeration"))
+    wire.script("Two", Script(fail_code="invalidProviderContent"))
     await made(paid, "Two")
     await held(paid, wire, "Three")
     now = fits(await paid.get("/videos/stats"), replies.CreditsStats)

@@ -89,7 +89,7 @@ async def test_what_fails_at_whatever_stage_is_refunded(local: House, switch: st
 
 async def test_a_paid_failure_is_refunded_too(paid: House, wire: RunwareServer) -> None:
     wire.script("Refused", Script(refuse_code="invalidParameter"))
-    wire.script("Fails", Script(fail_code="contentModeration"))
+    wire.script("Fails", Script(fail_code="invalidProviderContent"))
     wire.script("Lost", Script(files=(FileReply(status=404),)))
     for prompt in ("Refused", "Fails", "Lost"):
         job_id = await made(paid, prompt)
@@ -98,7 +98,7 @@ async def test_a_paid_failure_is_refunded_too(paid: House, wire: RunwareServer) 
 
 
 async def test_a_second_try_of_ours_is_not_charged_again(tmp_path: Path, wire: RunwareServer) -> None:
-    wire.script(PROMPT, Script(fail_code="serverError"), Script())
+    wire.script(PROMPT, Script(fail_code="internalServerError"), Script())
     layers = runware_layer(wire), {"retries": {"pause_seconds": 0.01}}
     async with open_house(settings_for(tmp_path, *layers)) as house:
         job_id = await made(house)
@@ -168,7 +168,7 @@ async def test_a_local_render_that_is_cancelled_is_kept_and_paid_for(local: Hous
 
 
 async def test_a_cancelled_job_of_which_no_video_comes_is_refunded(paid: House, wire: RunwareServer) -> None:
-    wire.script_default(Script(hold=True, fail_code="contentModeration"))
+    wire.script_default(Script(hold=True, fail_code="invalidProviderContent"))
     job_id = await ordered(paid)
     await reached(paid, job_id, lambda it: it.scenes[0].stage is Stage.SENT)
     await paid.ask("DELETE", f"/videos/jobs/{job_id}")

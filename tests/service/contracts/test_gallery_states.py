@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,35 +12,31 @@ from service.contracts import gallery_views as views
 from service.contracts.videos import VideoAddresses
 from service.links import Links
 from sessions.clock import utc_now
-from sessions.database import Database
 from sessions.model import JobState, SceneState
 from tests.house import open_house, settings_for
 from tests.service.contracts.gallery_kit import (
     NOT_FOUND,
     asked,
     database_of,
+    history,
     made,
-    problem,
 )
 from tests.service.contracts.golden_gallery import BASE, GOLDEN, scene_id, video
-from tests.sessions.making import database_in
 
 PLAIN = VideoAddresses(None, BASE)
 
 
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = database_in(tmp_path)
-    await opened.open()
-    yield opened
-    await opened.close()
-
-
 @pytest.mark.parametrize("state", GOLDEN)
-async def test_each_state_has_its_body(database: Database, state: str) -> None:
-    snapshot = await made(database, GOLDEN[state])
+def test_each_state_has_its_body(state: str) -> None:
+    _, snapshot = history(GOLDEN[state])
     said = views.status_body(snapshot, BASE, PLAIN)
     assert json.dumps(said) == json.dumps(GOLDEN[state].body), "to the letter, and in the same order"
+
+
+def test_no_state_is_forgotten() -> None:
+    snapshots = [history(golden)[1] for golden in GOLDEN.values()]
+    assert {it.job.state for it in snapshots} == set(JobState)
+    assert {scene.state for it in snapshots for scene in it.scenes} == set(SceneState)
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "succeeded", "expired", "failed", "partial"])
@@ -53,21 +48,9 @@ async def test_the_route_says_the_same(tmp_path: Path, state: str) -> None:
     assert answer.json == (GOLDEN[state].body or NOT_FOUND)
 
 
-async def test_no_state_is_forgotten(tmp_path: Path) -> None:
-    states: set[JobState | SceneState] = set()
-    for number, golden in enumerate(GOLDEN.values()):
-        (tmp_path / str(number)).mkdir()
-        database = database_in(tmp_path / str(number))
-        await database.open()
-        snapshot = await made(database, golden)
-        states |= {snapshot.job.state, *(scene.state for scene in snapshot.scenes)}
-        await database.close()
-    assert states == {*JobState, *SceneState}
-
-
-async def test_one_scene_of_four_is_a_video_of_its_own(database: Database) -> None:
+def test_one_scene_of_four_is_a_video_of_its_own() -> None:
     """Not what the job is as a whole, which is partial."""
-    snapshot = await made(database, GOLDEN["partial"])
+    _, snapshot = history(GOLDEN["partial"])
     alone = [views.only(snapshot, scene.id) for scene in snapshot.scenes]
     said = [views.status_body(it, BASE, PLAIN) or {} for it in alone]
     assert [(it["status"], it["videoUrl"], it["progress"]) for it in said] == [
@@ -79,9 +62,9 @@ async def test_one_scene_of_four_is_a_video_of_its_own(database: Database) -> No
     assert [it["errorMessage"] for it in said][1:] == [None, None, "Cancelled by user"]
 
 
-async def test_a_known_users_video_has_a_signed_address(database: Database) -> None:
+def test_a_known_users_video_has_a_signed_address() -> None:
     links = Links(bytes(32), hours=24, now=utc_now)
-    hers = await made(database, GOLDEN["succeeded"], owner="ann")
+    _, hers = history(GOLDEN["succeeded"], owner="ann")
     said = views.status_body(hers, BASE, VideoAddresses(links, BASE))
     assert said is not None
     path, _, query = said["videoUrl"].removeprefix(BASE).partition("?")
@@ -89,8 +72,8 @@ async def test_a_known_users_video_has_a_signed_address(database: Database) -> N
     assert links.valid(f"{scene_id(0)}.mp4", query)
 
 
-async def test_a_copy_at_a_delivery_network_goes_before_ours(database: Database) -> None:
-    snapshot = await made(database, GOLDEN["succeeded"])
+def test_a_copy_at_a_delivery_network_goes_before_ours() -> None:
+    _, snapshot = history(GOLDEN["succeeded"])
     copied = replace(snapshot, scenes=(replace(snapshot.scenes[0], mirror_url="https://cdn.example/x.mp4"),))
     said = views.status_body(copied, BASE, PLAIN)
     assert said is not None

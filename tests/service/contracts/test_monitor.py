@@ -70,8 +70,8 @@ async def test_nothing_that_is_somebodys_is_told(house: House) -> None:
         await ended(house, job_id)
     feed = await watched(house)
     text = json.dumps(feed, ensure_ascii=False)
-    for word in ("ann", "anonymous", failed, made, scenes, session, "content policy", "/outputs/", "sig="):
-        assert word not in text.replace("shall", "").replace("standing", "")
+    for word in ('"ann"', "anonymous", failed, made, scenes, session, "content policy", "/outputs/", "sig="):
+        assert word not in text
     told = {job["id"]: job for job in feed["jobs"]}
     assert told[failed[:8]]["prompt"] == "My own words, forty of them and then som…"
     assert told[failed[:8]]["logs"][-1]["message"] == "❌ Video generation failed"
@@ -110,7 +110,8 @@ async def test_who_comes_at_the_same_time_waits_for_one_reading(
     with statements(house) as alone:
         answers = await asyncio.gather(*(house.get(FEED) for _ in range(10)))
     assert {answer.status for answer in answers} == {200}
-    assert len(alone) <= 10  # one reading: jobs, their number, figures
+    counting = "SELECT count(*) AS count_1 \nFROM jobs"
+    assert sum(statement.startswith(counting) for statement in alone) == 1
 
 
 async def test_what_is_known_already_is_304(house: House) -> None:
@@ -148,9 +149,9 @@ async def test_the_queue_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("identity", [True, False])
-async def test_videos_are_shown_where_the_server_is_told_to(tmp_path: Path, identity: bool) -> None:  # noqa: FBT001
-    layers = [{"monitor": {"preview": True}}, *([ON, KEPT] if identity else [])]
-    async with small_house(tmp_path, *layers) as house:
+async def test_videos_are_shown_where_the_server_is_told_to(tmp_path: Path, identity: bool) -> None:
+    shown: dict[str, Any] = {"monitor": {"preview": True}, **({**ON, **KEPT} if identity else {})}
+    async with small_house(tmp_path, shown) as house:
         made = (await ordered(house, ANN))["id"]
         scenes = await house.generate(await house.session())
         for job_id in (made, scenes):
@@ -167,8 +168,8 @@ async def test_videos_are_shown_where_the_server_is_told_to(tmp_path: Path, iden
 
 @pytest.fixture(params=[True, False], ids=["identity", "nobody is asked"])
 async def closed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
-    layers = [{"monitor": {"open": False, "token": SECRET}}, *([ON] if request.param else [])]
-    async with small_house(tmp_path, *layers) as opened:
+    layer: dict[str, Any] = {"monitor": {"open": False, "token": SECRET}, **(ON if request.param else {})}
+    async with small_house(tmp_path, layer) as opened:
         yield opened
 
 

@@ -72,7 +72,8 @@ async def test_each_address_has_its_own_bucket(opened: Opened) -> None:
             path = f"/api/session/{session}"
             assert await _statuses(house, 4, "GET", path) == [200, 200, 200, 429]
         assert (await house.ask("HEAD", f"/api/session/{first}")).status == 429
-        assert (await house.get(f"/api/session/{first}?again=1")).status == 429
+        # One address serves several jobs where these are named in the query (document 000).
+        assert (await house.get(f"/api/session/{first}?another=1")).status == 200
 
 
 async def test_what_is_public_is_never_refused(opened: Opened, subtests: pytest.Subtests) -> None:

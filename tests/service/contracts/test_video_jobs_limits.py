@@ -24,10 +24,12 @@ from tests.service.contracts.video_jobs_kit import (
     problem,
     small_house,
     state,
+    told,
 )
 from tests.wire.runware_server import RunwareServer, Script
 
 SLOW = "A sunset [[slow 20s]]"
+POOR = "Insufficient tokens. Operation 'video_generation' costs 50 tokens but you have 20."
 FULL = "Maximum 3 concurrent video jobs allowed. Please wait for existing jobs to complete."
 
 
@@ -60,14 +62,15 @@ async def test_three_run_and_the_next_ones_wait_in_order(tmp_path: Path) -> None
         jobs = [(await ordered(house, prompt=SLOW))["id"] for _ in range(5)]
         for job_id in jobs[:3]:
             await state(house, job_id, "running")
-        waiting = [await looked(house, job_id) for job_id in jobs[3:]]
-        assert [it["status"] for it in waiting] == ["PENDING", "PENDING"]
-        assert [it["queuePosition"] for it in waiting] == [1, 2]
-        assert "3 jobs" in waiting[0]["note"]
+        fourth = await told(house, jobs[3], lambda it: it.get("queuePosition") == 1)
+        fifth = await told(house, jobs[4], lambda it: it.get("queuePosition") == 2)
+        for body in (fourth, fifth):
+            assert body["status"] == "PENDING"
+            assert "3 jobs" in body["note"]
         assert [it["id"] for it in (await listed(house, "?status_filter=PENDING"))["jobs"]] == jobs[:2:-1]
         await cancelled(house, jobs[1])
         await state(house, jobs[3], "running")
-        assert (await looked(house, jobs[4]))["queuePosition"] == 1
+        await told(house, jobs[4], lambda it: it.get("queuePosition") == 1)
         assert "queuePosition" not in await looked(house, jobs[3])
         await cancelled(house, jobs[0])
         await state(house, jobs[4], "running")
@@ -81,7 +84,7 @@ async def test_one_that_waits_can_be_cancelled_and_costs_nothing(tmp_path: Path)
         await state(house, first, "running")
         answer = await house.post(f"{PATH}/{second}/cancel", None)
         assert (answer.json["status"], answer.json["tokensConsumed"]) == ("CANCELLED", 0)
-        assert (await looked(house, third))["queuePosition"] == 1
+        await told(house, third, lambda it: it.get("queuePosition") == 1)
         assert await balance(house) == Balance(available=10_000 - 100, held=50)
         await cancelled(house, third, first)
 
@@ -124,13 +127,7 @@ async def test_missing_tokens_are_told_to_the_letter(tmp_path: Path) -> None:
         body = form(order(), ("initialImage", picture()))
         answer = await house.ask("POST", PATH, data=body)
         assert answer.status == 402
-        assert answer.json == {
-            "detail": {
-                "message": "Insufficient tokens. Operation 'video_generation' costs 50 tokens but you have 20.",
-                "cost": 50,
-                "availableTokens": 20,
-            }
-        }
+        assert answer.json == {"detail": {"message": POOR, "cost": 50, "availableTokens": 20}}
         assert (await listed(house))["total"] == 1
         assert await balance(house) == Balance(available=20, held=0)
 
@@ -178,7 +175,7 @@ async def test_free_terms_cost_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("comes", [True, False])
 async def test_a_cancel_that_comes_too_late_is_paid_for_if_a_video_comes(
-    tmp_path: Path, wire: RunwareServer, comes: bool  # noqa: FBT001
+    tmp_path: Path, wire: RunwareServer, comes: bool
 ) -> None:
     wire.script_default(Script(hold=True, fail_code=None if comes else "contentModerated"))
     async with small_house(tmp_path, runware_layer(wire), purse(1000)) as house:

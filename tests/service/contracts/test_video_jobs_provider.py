@@ -111,9 +111,7 @@ async def test_a_refusal_of_the_provider_is_told_with_its_reason(house: House, w
     assert "key" in body["errorMessage"].lower()
 
 
-async def test_a_task_that_is_ordered_again_is_in_the_log(
-    tmp_path: Path, wire: RunwareServer
-) -> None:
+async def test_a_task_that_is_ordered_again_is_in_the_log(tmp_path: Path, wire: RunwareServer) -> None:
     wire.script("sunset", Script(fail_code="internalServerError"), Script())
     layer = {"retries": {"pause_seconds": 0.01}}
     async with small_house(tmp_path, runware_layer(wire), layer) as house:

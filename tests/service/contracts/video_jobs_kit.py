@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,11 @@ def form(fields: Mapping[str, Any], *files: tuple[str, bytes]) -> aiohttp.FormDa
     for name, value in fields.items():
         data.add_field(name, str(value))
     for name, content in files:
-        data.add_field(name, content, filename="a.png", content_type="image/png")
+        data.add_field(name, io.BytesIO(content), filename="a.png", content_type="image/png")
     return data
 
 
-def picture(colour: str = "orange", size: tuple[int, int] = (64, 36)) -> bytes:
+def picture(colour: str = "orange", size: tuple[int, int] = (128, 72)) -> bytes:
     kept = io.BytesIO()
     Image.new("RGB", size, colour).save(kept, "PNG")
     return kept.getvalue()
@@ -106,6 +106,14 @@ async def state(house: House, job_id: str, *states: str) -> JobSnapshot:
     """The job once it is in one of these states."""
     async with asyncio.timeout(30):
         return await house.service.live.until(job_id, lambda it: it.job.state.value in states)
+
+
+async def told(house: House, job_id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The job once what is said of it holds; places in the queue may be a second old."""
+    async with asyncio.timeout(15):
+        while not holds(body := await looked(house, job_id)):
+            await asyncio.sleep(0.05)
+    return body
 
 
 def problem(answer: Answer, status: int) -> Any:

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from service.media.download import Downloader
-from service.settings import DownloadsSettings
+from service.sections import DownloadsSettings
 from sessions.errors import DownloadError
 from tests.wire.files import send_file
 from tests.wire.scripts import FileReply

@@ -16,7 +16,8 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from service.settings import CloudinarySettings, load_settings
+from service.sections import CloudinarySettings
+from service.settings import load_settings
 from service.storage.cloudinary import Cloudinary
 from service.storage.mirror import Mirror, MirrorFailed
 from sessions.clock import Clock, utc_now

@@ -1,0 +1,225 @@
+"""Requests made up from the API's description, mended where it cannot say what is right.
+
+Only what was meant to be valid is touched. Some ids become those of things that are there; and what no
+schema can say is put right, so that a refusal of the rest is a fault either of the server or of the
+description: what the model at hand makes, which addresses are public, what belongs together. The same
+request is always mended in the same way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from schemathesis import Case
+from schemathesis.core.parameters import ParameterLocation
+
+from sessions.api_keys import is_name
+from tests.acceptance.made_up import USER, Known, picture
+
+Body = dict[str, Any]
+
+_KEY = "Idempotency-Key"
+_SCENARIOS = ("hook", "problem", "solution", "cta")
+_IMAGE = "https://images.example.com/lamp.jpg"
+_PICTURE = picture()
+
+#: longer prompts than this are too long for the model, all fields of a scene together
+_PROMPT = 9000
+
+#: of four requests, so many are about something that is there
+_REAL = 3
+
+
+def operation_of(case: Case[Any]) -> str:
+    return str(case.operation.definition.raw["operationId"])
+
+
+def mended(case: Case[Any], known: Known) -> None:
+    """Put right what was meant to be valid, in place."""
+    if case.method.lower() != case.operation.method.lower():
+        return  # a method that there is not: the rest does not matter
+    operation, number = operation_of(case), _number(case)
+
+    def there(name: str) -> str | None:
+        """Something that is there, for some requests; names of one request belong together."""
+        values = known.get(f"{operation}.{name}") or known.get(name)
+        return values[number // 4 % len(values)] if values and number % 4 < _REAL else None
+
+    for parameters, location in ((case.path_parameters, "path"), (case.query, "query")):
+        if _is_good(case, ParameterLocation(location)):
+            for name in [*parameters]:
+                parameters[name] = there(name) or parameters[name]
+    if _is_good(case, ParameterLocation.QUERY):
+        _mend_query(operation, case.query, known)
+    if _is_good(case, ParameterLocation.BODY) and isinstance(case.body, dict):
+        for name in [*case.body]:
+            case.body[name] = there(name) or case.body[name]
+        _BODIES.get(operation, _nothing)(case.body)
+    if _is_good(case, ParameterLocation.HEADER) and _KEY in case.headers:
+        case.headers[_KEY] = _digest(case)  # else it is one that was used for another request
+
+
+def _is_good(case: Case[Any], location: ParameterLocation) -> bool:
+    component = case.meta.components.get(location) if case.meta else None
+    return component is None or component.mode.is_positive
+
+
+def _digest(case: Case[Any]) -> str:
+    said = (operation_of(case), case.path_parameters, case.query, case.body, case.media_type)
+    return hashlib.sha256(repr(said).encode(errors="surrogatepass")).hexdigest()
+
+
+def _number(case: Case[Any]) -> int:
+    return int(_digest(case)[:8], 16)
+
+
+# ---------------------------------------------------------------------- what no schema can say
+
+
+def _mend_query(operation: str, query: Body, known: Known) -> None:
+    if "wait" in query:
+        query["wait"] = 0  # nothing changes while we wait
+    if "user_id" in query and not is_name(str(query["user_id"])):
+        query["user_id"] = USER
+    if operation == "getVideoStatus" and not {"videoId", "taskId"} & query.keys():
+        query["videoId"] = known["videoId"][0]
+
+
+def _nothing(_body: Body) -> None:
+    """All that is right can be said by the schema."""
+
+
+def _session(body: Body) -> None:
+    _one_that_the_model_makes(body)
+    _addresses(body)
+    if body.get("scene_descriptions"):
+        body["scene_descriptions"] = [*_each_once(body["scene_descriptions"])]
+
+
+def _generation(body: Body) -> None:
+    if body.get("scene_descriptions"):
+        given = {scene["scenario"]: scene for scene in _each_once(body["scene_descriptions"])}
+        scenes = [given.get(name, {"scenario": name}) for name in _SCENARIOS]
+        for scene in scenes:
+            _film(scene)
+        body["scene_descriptions"] = scenes
+
+
+def _regeneration(body: Body) -> None:
+    if body.get("scene_description"):
+        body["scene_description"].pop("scenario", None)
+        _film(body["scene_description"])
+
+
+def _each_once(scenes: list[Body]) -> Iterator[Body]:
+    for scene in {scene["scenario"]: scene for scene in scenes}.values():
+        _description(scene)
+        yield scene
+
+
+def _description(scene: Body) -> None:
+    """What is approved has a text; all texts together are the prompt."""
+    if scene.get("duration") is not None:
+        scene["duration"] = 1 + int(scene["duration"]) % 60
+    if scene.get("approved"):
+        scene["description"] = f"A lamp {scene.get('description', '')}"
+    if sum(len(text) for text in scene.values() if isinstance(text, str)) > _PROMPT:
+        for name, text in scene.items():
+            scene[name] = text[:500] if isinstance(text, str) else text
+
+
+def _film(scene: Body) -> None:
+    scene["approved"] = True
+    _description(scene)
+
+
+def _one_that_the_model_makes(body: Body) -> None:
+    good = {
+        "model": "veo-3.1-fast-generate-preview",
+        "aspect_ratio": "9:16",
+        "aspectRatio": "9:16",
+        "seconds_per_scene": 5,
+        "duration": 5,
+        "resolution": "720p",
+    }
+    for name in good.keys() & body.keys():
+        if body[name] is not None:
+            body[name] = good[name]
+
+
+def _addresses(body: Body) -> None:
+    """What a public address is, is decided by more than its form."""
+    for name in ("logo_url", "product_image_url", "imageUrl", "image_url"):
+        if body.get(name):
+            body[name] = _IMAGE
+
+
+def _files(body: Body) -> None:
+    for name in ("imageFile", "image", "initialImage", "endFrame"):
+        if name in body:
+            body[name] = _PICTURE
+    if body.get("referenceImages"):
+        body["referenceImages"] = [_PICTURE for _ in body["referenceImages"]]
+
+
+def _gallery(body: Body) -> None:
+    _one_that_the_model_makes(body)
+    _addresses(body)
+    _files(body)
+    images = [name for name in ("imageUrl", "imageFile", "image") if body.get(name)]
+    for name in images[1:]:
+        del body[name]
+    if not images:
+        body["prompt"] = f"A lamp {body.get('prompt') or ''}"[:_PROMPT]
+
+
+def _video_job(body: Body) -> None:
+    body["model"] = "veo-3.1-fast-generate-preview"
+    _files(body)
+    if "initialImage" not in body:
+        body.pop("endFrame", None)
+        body["prompt"] = f"A lamp {body.get('prompt') or ''}"
+    if body.get("prompt"):
+        body["prompt"] = body["prompt"][:_PROMPT]
+    _users(body)
+
+
+def _credits(body: Body) -> None:
+    _addresses(body)
+    if body.get("prompt"):
+        body["prompt"] = f"A lamp {body['prompt']}"[:_PROMPT]
+    person = body.get("reference_person") or {}
+    for name in ("person_id", "relationship"):
+        if person.get(name) is not None and not is_name(person[name]):
+            person[name] = "somebody"
+    _users(body)
+
+
+def _grant(body: Body) -> None:
+    body["amount"] = abs(body["amount"])  # nobody has so much that all could be taken back
+    if not body.get("note", "").isprintable():
+        body["note"] = "welcome"
+    _users(body)
+
+
+def _users(body: Body) -> None:
+    """Which characters can be printed is not for a schema to say."""
+    for name in {"user_id", "userId"} & body.keys():
+        if body[name] is not None and not is_name(body[name]):
+            body[name] = USER
+
+
+_BODIES: dict[str, Callable[[Body], None]] = {
+    "createSession": _session,
+    "generateScenes": _generation,
+    "regenerateScene": _regeneration,
+    "editDescription": _description,
+    "generateGalleryVideo": _gallery,
+    "createVideoJob": _video_job,
+    "generateVideo": _credits,
+    "animateImage": _credits,
+    "changeVideo": _users,
+    "grantCredits": _grant,
+}
