@@ -21,7 +21,7 @@ from service.contracts.describing import Doc
 from service.contracts.event_stream import EventStreams
 from service.contracts.idempotency import keyed
 from service.contracts.problems import Problem
-from service.contracts.reading import read_json
+from service.contracts.reading import read_body, read_json
 from service.contracts.scenes_bodies import (
     CancelScenes,
     NewSession,
@@ -184,7 +184,7 @@ class ScenesContract:
 
     async def resume(self, request: web.Request) -> web.Response:
         """Only what is missing is made; the new job stands beside the old one."""
-        if request.can_read_body:
+        if await read_body(request):
             await read_json(request, Nothing)
         studio = self._seen_by(request)
         ticket = await studio.resume(request.match_info["job_id"], keyed(request))
@@ -193,7 +193,7 @@ class ScenesContract:
         return self._started(ticket, session_id, resumed_job_id=request.match_info["job_id"])
 
     async def cancel(self, request: web.Request) -> web.Response:
-        body = await read_json(request, CancelScenes) if request.can_read_body else CancelScenes()
+        body = await read_json(request, CancelScenes) if await read_body(request) else CancelScenes()
         scenarios = tuple(map(_scenario, body.scenarios)) if body.scenarios else tuple(Scenario)
         snapshot = await self._seen_by(request).cancel(request.match_info["job_id"], scenarios)
         return _json({"success": True, **views.cancelled(snapshot)})

@@ -157,10 +157,14 @@ class ScenesStarted(_Success):
     resumed_job_id: str | None = Field(default=None, description="The job whose missing scenes these are")
 
 
+#: jobs of the other contracts are read in this one's words too: their one scene is of no scenario
+SceneName = Scenario | Literal["clip"]
+
+
 class SceneProgress(_Answer):
     """How far one scene is, and what came of it."""
 
-    scenario: Scenario
+    scenario: SceneName = Field(description="`clip`: the video of a job without a session")
     status: SceneStatus = Field(description="A cancelled scene is `failed` with the error `cancelled`")
     progress: Percent = Field(description="10 created, 30 sent, 70 generated, 80 downloaded, 100 complete")
     video_url: VideoUrl | None
@@ -185,7 +189,7 @@ class ScenesJob(_Answer):
     overall_status: JobStatus = Field(description="`partial`: some scenes were made, some not, none moves")
     scenes: list[SceneProgress] = Field(description="In running order: hook, problem, solution, cta")
     progress: Percent
-    session_id: str
+    session_id: str | None = Field(description="Null: a job of another API, which has no session")
     provider: str
     eta: ScenesEta | None
     poll_after_ms: int | None = Field(description="When to ask again; null once it is over")
@@ -199,8 +203,8 @@ class ScenesCancelled(_Success):
     message: str
     job_id: str
     overall_status: JobStatus
-    cancelled: list[Scenario]
-    still_billed: list[Scenario] = Field(description="Sent already: the provider finishes and bills them")
+    cancelled: list[SceneName]
+    still_billed: list[SceneName] = Field(description="Sent already: the provider finishes and bills them")
     status_url: StatusUrl
 
 

@@ -101,12 +101,13 @@ class Chaos:
         self.outcome.exposed += len(life.jobs) + len(life.clips) + len(life.clips_behind)
         await self._burst(wire, life)
         await self._reach(wire, life, before)
-        heard = self._answers + life.heard
+        ended, twice = self._customers.wanted_endings(), [plan for plan in life.clips if plan.twice]
+        requests = 2 * len(life.late_jobs) + len(ended) + len(twice) + len(life.late_clips)
+        heard = self._answers + int(life.heard * requests)
         late = asyncio.gather(
             *(self._order_late(server, job) for job in life.late_jobs),
-            self._customers.end(server, self._customers.wanted_endings()),
-            self._customers.place_twice(server, life.clips),
-            self._customers.place(server, life.late_clips),
+            self._customers.end(server, ended),
+            self._customers.place(server, [*twice, *life.late_clips]),
         )
         await self._bell.wait_until(
             lambda: self._answers >= heard or late.done(), what="answers", timeout=_PATIENCE

@@ -46,7 +46,7 @@ class Customers:
         self.surprises: list[str] = []
 
     async def place(self, server: ServerProcess, plans: Iterable[Plan]) -> None:
-        """For the first time; an answer may be lost."""
+        """For the first time, or once more by customers who are not sure; an answer may be lost."""
         placed = [self.orders.setdefault(plan.prompt, Order(plan)) for plan in plans]
         await asyncio.gather(*(self._place(server, order) for order in placed))
 
@@ -66,11 +66,6 @@ class Customers:
 
     async def end(self, server: ServerProcess, orders: Iterable[Order]) -> None:
         await asyncio.gather(*(self._end(server, order) for order in orders))
-
-    async def place_twice(self, server: ServerProcess, plans: Iterable[Plan]) -> None:
-        """What was answered, once more, by customers who are not sure."""
-        known = [self.orders[plan.prompt] for plan in plans if plan.twice]
-        await asyncio.gather(*(self._place(server, order) for order in known))
 
     async def states(self, server: ServerProcess) -> dict[str, str]:
         """How each order is, by its prompt."""

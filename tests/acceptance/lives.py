@@ -88,7 +88,7 @@ class Life:
     burst: str  #: of what the provider does to all connections
     handshakes: tuple[int, int]  #: how many of them are refused in a burst, and with which status
     seen: int  #: tasks sent, reads or downloads, whichever the moment is about, before the late orders come
-    heard: int = 0  #: answers to those before the end
+    heard: float  #: the part of the late requests that is answered before the end
     jobs: list[FourScenes] = field(default_factory=list)  #: answered before the end comes near
     late_jobs: list[FourScenes] = field(default_factory=list)  #: on their way in when it comes
     clips: list[Plan] = field(default_factory=list)  #: answered before the end comes near
@@ -127,6 +127,7 @@ class Lives:
             handshakes=(self._random.randint(1, 3), self._random.choice((500, 503))),
             signal=self._random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)),
             seen=self._random.randint(1, 4),
+            heard=self._random.random(),
         )
         if begins == 0:
             self._hold(life)
@@ -135,8 +136,6 @@ class Lives:
         life.late_jobs = [self._job(life) for _ in range(late)]
         life.clips.append(self._clip(life))
         life.late_clips = [self._clip(life) for _ in range(self._random.randint(0, 2))]
-        answers = 2 * late + len(life.late_clips)
-        life.heard = self._random.randrange(answers) if answers else 0
         return life
 
     def _hold(self, life: Life) -> None:

@@ -139,27 +139,27 @@ async def _furnished(house: House) -> Known:
     waiting, _ = await _filmed(house)
     cancelled = await _video_job(house)
     await _done(house, "POST", f"/api/v1/video-jobs/{cancelled}/cancel")
-    lost_clips = tuple([await _video_job(house) for _ in range(8)])
-    lost_scenes = tuple([(await _filmed(house))[0] for _ in range(4)])
-    approved = await house.session()
+    lost = [await _video_job(house) for _ in range(8)]
+    lost_scenes = [(await _filmed(house))[0] for _ in range(3)]
+    approved, changing = await house.session(), await house.session()
     fresh = await _done(house, "POST", "/api/session/create", json={"product": "Lamp"})
     jobs = (filmed, failed, clip, ordered, video, endless, waiting, cancelled)
     docs = re.search(r"/docs/(\w+)/([\w.-]+\.js)", (await house.get("/docs")).body.decode())
     assert docs
     return {
-        "session_id": (approved, filmed_session, failed_session, fresh["session_id"]),
-        "approveDescriptions.session_id": (approved,),
-        "approveDescription.session_id": (approved,),
-        "generateScenes.session_id": (approved,),
-        "regenerateScene.session_id": (approved,),
+        "session_id": (approved,),
+        "getSession.session_id": (approved, changing, filmed_session, failed_session),
+        "editDescription.session_id": (changing,),
+        "writeDescriptions.session_id": (changing, fresh["session_id"]),
+        "rewriteDescription.session_id": (changing, fresh["session_id"]),
         "job_id": jobs,
         "jobId": jobs,
         "resumeJob.job_id": (failed, waiting, filmed),
-        "cancelJob.job_id": lost_scenes,
-        "cancelVideoJob.jobId": lost_clips[:4],
-        "deleteVideoJob.jobId": lost_clips[:4],
-        "cancelCreditJob.job_id": lost_clips[4:],
-        "downloadVideoJob.jobId": (ordered, waiting, failed),
+        "cancelJob.job_id": (*lost_scenes, lost[0]),
+        "cancelVideoJob.jobId": (lost[1], lost[2]),
+        "cancelCreditJob.job_id": (lost[3], lost[4]),
+        "deleteVideoJob.jobId": (lost[5], lost[6], lost[7]),
+        "downloadVideoJob.jobId": (ordered, video, clip),
         "id": (video, ordered, clip),
         "deleteVideo.id": tuple(lost_videos),
         "videoId": (clip, ordered, failed),

@@ -40,30 +40,34 @@ def mended(case: Case[Any], known: Known) -> None:
     """Put right what was meant to be valid, in place."""
     if case.method.lower() != case.operation.method.lower():
         return  # a method that there is not: the rest does not matter
-    operation, number = operation_of(case), _number(case)
+    operation, number, good = operation_of(case), _number(case), _good(case)
 
     def there(name: str) -> str | None:
         """Something that is there, for some requests; names of one request belong together."""
         values = known.get(f"{operation}.{name}") or known.get(name)
         return values[number // 4 % len(values)] if values and number % 4 < _REAL else None
 
-    for parameters, location in ((case.path_parameters, "path"), (case.query, "query")):
-        if _is_good(case, ParameterLocation(location)):
-            for name in [*parameters]:
-                parameters[name] = there(name) or parameters[name]
-    if _is_good(case, ParameterLocation.QUERY):
-        _mend_query(operation, case.query, known)
-    if _is_good(case, ParameterLocation.BODY) and isinstance(case.body, dict):
+    if ParameterLocation.PATH in good:
+        for name in [*case.path_parameters]:
+            case.path_parameters[name] = there(name) or case.path_parameters[name]
+        _users(case.path_parameters)
+    if ParameterLocation.QUERY in good:
+        for name in [*case.query]:
+            case.query[name] = there(name) or case.query[name]
+        _query(operation, case.query, known)
+    if ParameterLocation.BODY in good and isinstance(case.body, dict):
         for name in [*case.body]:
             case.body[name] = there(name) or case.body[name]
         _BODIES.get(operation, _nothing)(case.body)
-    if _is_good(case, ParameterLocation.HEADER) and _KEY in case.headers:
+    if ParameterLocation.HEADER in good and _KEY in case.headers:
         case.headers[_KEY] = _digest(case)  # else it is one that was used for another request
 
 
-def _is_good(case: Case[Any], location: ParameterLocation) -> bool:
-    component = case.meta.components.get(location) if case.meta else None
-    return component is None or component.mode.is_positive
+def _good(case: Case[Any]) -> frozenset[ParameterLocation]:
+    """What of the request was meant to be valid; asked after a change, it would be judged anew."""
+    assert case.meta is not None, "it was made up"
+    bad = {place for place, component in case.meta.components.items() if component.mode.is_negative}
+    return frozenset(ParameterLocation) - bad
 
 
 def _digest(case: Case[Any]) -> str:
@@ -78,11 +82,10 @@ def _number(case: Case[Any]) -> int:
 # ---------------------------------------------------------------------- what no schema can say
 
 
-def _mend_query(operation: str, query: Body, known: Known) -> None:
+def _query(operation: str, query: Body, known: Known) -> None:
     if "wait" in query:
         query["wait"] = 0  # nothing changes while we wait
-    if "user_id" in query and not is_name(str(query["user_id"])):
-        query["user_id"] = USER
+    _users(query)
     if operation == "getVideoStatus" and not {"videoId", "taskId"} & query.keys():
         query["videoId"] = known["videoId"][0]
 
@@ -198,7 +201,7 @@ def _credits(body: Body) -> None:
 
 
 def _grant(body: Body) -> None:
-    body["amount"] = abs(body["amount"])  # nobody has so much that all could be taken back
+    body["amount"] = 1 + abs(body["amount"]) % 1000  # nobody may have too much, or too little to take back
     if not body.get("note", "").isprintable():
         body["note"] = "welcome"
     _users(body)
@@ -207,7 +210,7 @@ def _grant(body: Body) -> None:
 def _users(body: Body) -> None:
     """Which characters can be printed is not for a schema to say."""
     for name in {"user_id", "userId"} & body.keys():
-        if body[name] is not None and not is_name(body[name]):
+        if body[name] is not None and not is_name(str(body[name])):
             body[name] = USER
 
 

@@ -267,3 +267,26 @@ async def test_a_place_in_the_queue_holds_for_a_second() -> None:
     async with _waiting(slots, replace(QUEUED, id="holds"), QUEUED):
         outlook = _outlook(QUEUED, estimates=Estimates(), slots=slots)
     assert (outlook.scenes["queued"].queue_position, outlook.good_for) == (1, 1)
+
+
+async def test_a_job_behind_its_owners_others_ends_after_as_many_rounds() -> None:
+    """Two run side by side: the first two that wait come with the next round, the third with the one after it."""
+    turns, slots = Turns(), _slots()
+    jobs = [
+        Job(id=name, session_id=None, owner="ann", created_at=_at(place))
+        for place, name in enumerate("abcde")
+    ]
+    waiting = [asyncio.create_task(turns.take(job, f"scene of {job.id}", 2)) for job in jobs]
+    await asyncio.sleep(0)
+    outlooks = Outlooks(slots=slots, turns=turns, estimates=_learned(), now=lambda: NOW)
+    found = [
+        outlooks.of(LiveJob(JobSnapshot(job=job, scenes=(replace(QUEUED, job_id=job.id),)))).scenes["queued"]
+        for job in jobs
+    ]
+    assert [scene.queue_position for scene in found] == [None, None, 1, 2, 3]
+    assert [scene.eta for scene in found[2:]] == [
+        Range(earliest=_at(rounds * LOW), latest=_at((rounds + 1) * HIGH)) for rounds in (1, 1, 2)
+    ]
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)

@@ -16,6 +16,7 @@ from sessions.model import Brief, Frames, Scenario, SceneDescription
 
 KLING = "klingai:kling-video@3-standard"
 VEO = "google:3@3"
+VEO_FULL = "google:3@2"
 HAILUO = "minimax:4@1"
 GEN = "runway:1@2"
 IMAGE = "https://example.com/lamp.png"
@@ -76,8 +77,8 @@ def test_a_model_that_cannot_be_used_is_refused_and_the_others_are_named(
 ) -> None:
     error = _refusal(paid, model=model)
     assert reason in error.message
-    assert error.details == {"field": "model", "allowed": sorted([KLING, VEO, HAILUO, GEN])}
-    assert all(name in error.message for name in (KLING, VEO, HAILUO, GEN))
+    assert error.details == {"field": "model", "allowed": sorted([KLING, VEO, VEO_FULL, HAILUO, GEN])}
+    assert all(name in error.message for name in (KLING, VEO, VEO_FULL, HAILUO, GEN))
 
 
 @pytest.mark.parametrize(
