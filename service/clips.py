@@ -60,6 +60,12 @@ class Clips:
         """Raise ``UnsupportedByModel`` if the order cannot be made as it stands."""
         self._catalogue.clip(self._wish(order), self._provider(mock=order.mock))
 
+    async def admit(self, order: Order, owner: str | None) -> None:
+        """Raise what ``order`` would raise now, before anything is fetched or kept for it."""
+        self.check(order)
+        purchase, quota = self._conditions(order, owner)
+        await self._studio.check_room(owner, order.terms, purchase=purchase, quota=quota)
+
     def price(self, order: Order) -> int:
         """What the order costs, in its terms' currency."""
         return _price(self._settings.terms.of(order.terms), order)
@@ -101,14 +107,14 @@ class Clips:
             created_at=now,
             updated_at=now,
         )
+        purchase, quota = self._conditions(order, owner)
+        return await self._studio.begin(job, [scene], request, purchase=purchase, quota=quota)
+
+    def _conditions(self, order: Order, owner: str | None) -> tuple[Purchase | None, Quota | None]:
+        """What the order costs its owner, and how many such the owner may have."""
         terms = self._settings.terms.of(order.terms)
-        return await self._studio.begin(
-            job,
-            [scene],
-            request,
-            purchase=self._purchase(terms, order, owner),
-            quota=None if terms.running is None else Quota(running=terms.running, waiting=terms.waiting),
-        )
+        quota = None if terms.running is None else Quota(running=terms.running, waiting=terms.waiting)
+        return self._purchase(terms, order, owner), quota
 
     def _wish(self, order: Order) -> Wish:
         """The order's wish, with the terms' model if it names none."""

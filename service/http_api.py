@@ -35,7 +35,7 @@ from service.fetching import ImageFetcher
 from service.intake import ImageIntake
 from service.links import Links
 from service.media.images import ImageCleaner
-from service.production import Production
+from service.production import Production, ended
 from service.rates import Rates
 from service.sections import ServerSettings
 from service.settings import Settings
@@ -58,7 +58,7 @@ async def open_http_api(settings: Settings, production: Production, stack: Async
         identity = Identity(settings.auth, production.database, utc_now)
         stack.push_async_callback(identity.close)
     idempotency = Idempotency(production.database, utc_now)
-    stack.push_async_callback(_ended, asyncio.create_task(idempotency.sweep(), name="forget old keys"))
+    stack.push_async_callback(ended, asyncio.create_task(idempotency.sweep(), name="forget old keys"))
     turnstile = Turnstile(Rates(settings.rates), proxies=settings.rates.proxies)
     health = HealthContract(
         vital={"database": production.database_health, "outputs": production.outputs_health},
@@ -139,11 +139,6 @@ async def _open_intake(settings: Settings, production: Production, stack: AsyncE
 async def _links(settings: Settings, production: Production) -> Links:
     secret = await production.database.secret("links", secrets.token_bytes(32))
     return Links(secret, hours=settings.auth.link_hours, now=utc_now)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
 
 
 def _application(

@@ -12,8 +12,8 @@ from service.storage.mirror import Mirror, MirrorFailed
 from service.storage.outputs import Outputs
 from sessions.clock import Clock
 from sessions.errors import NotFound
-from sessions.model import GalleryVideo, JobFigures, Video
-from sessions.store import Store
+from sessions.model import GalleryVideo, JobFigures, Scene, Video
+from sessions.store import Store, StoreUnavailable
 from sessions.viewer import EVERYTHING, Viewer
 
 _log = structlog.get_logger(__name__)
@@ -59,22 +59,50 @@ class Library:
         await self._store.mark_take(video.take.id, self._now(), favorite=favorite)
         return await self.video(video_id)
 
-    async def remove(self, video_id: str) -> Video:
-        """Delete a video for good: first on record, then its file and its copies. Raises ``NotFound``."""
+    async def remove(self, video_id: str) -> bool:
+        """Delete a video for good: first on record, then its file and its copy.
+
+        Answers whether the file is gone; if not, it is served no more, and tried again at the next
+        start. Raises ``NotFound``.
+        """
         video = await self.video(video_id)
         if (snapshot := await self._store.job(video.job.id)) is not None:
             self._live.add(snapshot)  # so that who reads the job at this moment cannot put back what was
         now = self._now()
         await self._store.remove_video(video.scene.id, now)
         self._live.remove_video(video.scene, now)
-        await asyncio.to_thread(self._outputs.remove, video.take.file)
-        if self._mirror and video.scene.mirror_url:
+        gone = await self._discard(video.scene)
+        _log.info("video.removed", scene=video.scene.id, job=video.job.id, gone=gone)
+        return gone
+
+    async def sweep(self) -> None:
+        """Delete files that removed videos have left behind: a stop, or a failure, came in between."""
+        for scene in await self._store.removed_scenes():
+            if scene.mirror_url is None:
+                await self._discard(scene)
+            elif scene.file:
+                await asyncio.to_thread(self._outputs.remove, scene.file)
+
+    async def sweep_copies(self) -> None:
+        """The same for copies; takes as long as the mirror does."""
+        try:
+            for scene in await self._store.removed_scenes():
+                await self._discard(scene)
+        except StoreUnavailable as error:
+            _log.warning("library.not_swept", reason=str(error))
+
+    async def _discard(self, scene: Scene) -> bool:
+        """Delete the file and its copy; answers whether the file is gone. What stays is tried again."""
+        gone = scene.file is None or await asyncio.to_thread(self._outputs.remove, scene.file)
+        if scene.mirror_url and self._mirror:
             try:
-                await self._mirror.remove(video.scene.id)
+                await self._mirror.remove(scene.id)
             except MirrorFailed as error:
-                _log.warning("mirror.not_removed", scene=video.scene.id, reason=str(error))
-        _log.info("video.removed", scene=video.scene.id, job=video.job.id)
-        return video
+                _log.warning("mirror.not_removed", scene=scene.id, reason=str(error))
+                return gone
+        if gone:
+            await self._store.forget_file(scene.id)
+        return gone
 
     async def gallery(self, *, status: str | None, limit: int, offset: int) -> tuple[list[GalleryVideo], int]:
         """A page of one's own gallery, newest first, and how many rows there are in all."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from service.clips import Clips
+from service.drafts import Drafts
 from service.estimates import Estimates
 from service.execution.base import Executor
 from service.execution.embedded import EmbeddedExecutor
@@ -116,6 +117,12 @@ class Production:
         return Health(ok=not parked, detail=detail)
 
 
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel the task and see it end."""
+    task.cancel()
+    await asyncio.wait({task})
+
+
 async def open_production(settings: Settings, stack: AsyncExitStack) -> Production:
     """Open everything; ``stack`` closes it in reverse order."""
     database = Database(settings.database.url)
@@ -126,7 +133,7 @@ async def open_production(settings: Settings, stack: AsyncExitStack) -> Producti
     unfinished = [snapshot for snapshot in found if snapshot is not None]
     for snapshot in unfinished:
         live.add(snapshot)
-    storage = await _open_storage(settings, database, unfinished, stack)
+    storage = await _open_storage(settings, unfinished, stack)
     local = LocalProvider(storage.workers, scratch=storage.outputs.folder, preset=settings.local.preset)
     stack.push_async_callback(local.close)
     provider, writer = _provider(settings, local)
@@ -169,23 +176,27 @@ async def open_production(settings: Settings, stack: AsyncExitStack) -> Producti
     )
     executor = EmbeddedExecutor(runner.run_job, runner.reconsider)
     stack.push_async_callback(executor.stop)
+    drafts = Drafts(store=database, catalogue=catalogue, writer=writer, now=utc_now)
+    stack.push_async_callback(drafts.close)
     studio = Studio(
         store=database,
         live=live,
         outlooks=Outlooks(slots=slots, turns=turns, estimates=estimates, now=utc_now),
         executor=executor,
         catalogue=catalogue,
-        writer=writer,
+        drafts=drafts,
         now=utc_now,
     )
-    stack.push_async_callback(studio.close)
+    library = Library(store=database, live=live, outputs=storage.outputs, mirror=storage.mirror, now=utc_now)
+    await library.sweep()
+    if storage.mirror:
+        sweep = asyncio.create_task(library.sweep_copies(), name="delete copies of removed videos")
+        stack.push_async_callback(ended, sweep)
     return Production(
         database=database,
         studio=studio,
         clips=Clips(studio, catalogue, settings, utc_now),
-        library=Library(
-            store=database, live=live, outputs=storage.outputs, mirror=storage.mirror, now=utc_now
-        ),
+        library=library,
         catalogue=catalogue,
         outputs=storage.outputs,
         uploads=storage.uploads,
@@ -200,14 +211,12 @@ async def open_production(settings: Settings, stack: AsyncExitStack) -> Producti
 
 
 async def _open_storage(
-    settings: Settings, database: Database, unfinished: Sequence[JobSnapshot], stack: AsyncExitStack
+    settings: Settings, unfinished: Sequence[JobSnapshot], stack: AsyncExitStack
 ) -> _Storage:
     outputs = Outputs(settings.outputs.dir)
     stack.callback(outputs.close)
     if swept := outputs.open(keep=_results(unfinished)):
         _log.info("outputs.swept", files=swept)
-    for name in await database.removed_files():  # a stop may have come between the record and the file
-        outputs.remove(name)
     uploads = Uploads(settings.images.dir)
     stack.callback(uploads.close)
     uploads.open()

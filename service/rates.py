@@ -75,8 +75,9 @@ class Rates:
 
     def read(self, client: str, path: str) -> float:
         """One look at an address that is looked at again and again."""
-        # In this order: a window that asks like mad does not use up what the client's others need.
-        return self._paths.take((client, path)) or self._reads.take(client)
+        # In this order: a window that asks like mad does not use up what the client's others need. Of the
+        # address only its hash is remembered: whoever makes up long ones must not fill the memory.
+        return self._paths.take((client, hash(path))) or self._reads.take(client)
 
     def fetch(self, client: str) -> float:
         """One read of something else: part of a file, or what does not exist."""

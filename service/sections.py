@@ -20,11 +20,17 @@ from pydantic import (
     model_validator,
 )
 
+from sessions.ledger import LARGEST
+
 ProviderName = Literal["local", "runware"]
 Positive = Annotated[float, Field(gt=0)]
 PerSecond = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Burst = Annotated[int, Field(ge=1)]
 Side = Annotated[int, Field(ge=128, le=4096, multiple_of=2)]
+Credits = Annotated[int, Field(ge=0, le=LARGEST)]
+
+#: a hundred years; calendars end somewhere
+_LONGEST_HOURS = 876_600
 
 
 class Section(BaseModel):
@@ -288,11 +294,11 @@ class TermsSettings(Section):
 
     model: str = ""
     currency: Literal["tokens", "dust"] | None = None
-    price: Annotated[int, Field(ge=0)] = 0
-    price_with_image: Annotated[int, Field(ge=0)] | None = None
+    price: Credits = 0
+    price_with_image: Credits | None = None
     running: Annotated[int, Field(ge=1)] | None = None
     waiting: Annotated[int, Field(ge=0)] = 0
-    result_hours: Positive | None = None
+    result_hours: Annotated[float, Field(gt=0, le=_LONGEST_HOURS)] | None = None
 
     @model_validator(mode="after")
     def _price_has_a_currency(self) -> Self:
@@ -309,6 +315,17 @@ class AllTermsSettings(Section):
     video_jobs: TermsSettings
     credits: TermsSettings
 
+    @field_validator("scenes")
+    @classmethod
+    def _are_free(cls, terms: TermsSettings) -> TermsSettings:
+        """Whoever has set a price shall not find out later that nobody paid it."""
+        if terms.price or terms.price_with_image or terms.model or terms.waiting:
+            raise ValueError(
+                "the scenes API charges nothing, lets any number of jobs wait, and has its model from the "
+                "session; leave price, price_with_image, waiting and model out"
+            )
+        return terms
+
     def of(self, name: str) -> TermsSettings:
         """The terms under which a job was ordered; those of old jobs may be gone."""
         found: TermsSettings = getattr(self, name, None) or TermsSettings()
@@ -316,8 +333,8 @@ class AllTermsSettings(Section):
 
 
 class CreditsSettings(Section):
-    opening_tokens: Annotated[int, Field(ge=0)] | None = None
-    opening_dust: Annotated[int, Field(ge=0)] | None = None
+    opening_tokens: Credits | None = None
+    opening_dust: Credits | None = None
 
 
 class ImagesSettings(Section):

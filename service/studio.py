@@ -8,26 +8,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import hashlib
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import structlog
 
+from service.drafts import Drafts
 from service.execution.base import Executor
 from service.live import Live, LiveJob
 from service.outlook import Outlook, Outlooks
 from service.providers.catalogue import Catalogue
-from service.writers.base import Writer
 from sessions.clock import Clock
-from sessions.errors import Conflict, InvalidInput, NotFound
+from sessions.errors import Conflict, NotFound
 from sessions.idempotency import KeyedRequest
 from sessions.ledger import Purchase
 from sessions.model import (
-    Brief,
     Event,
     Job,
     JobSnapshot,
@@ -35,20 +32,15 @@ from sessions.model import (
     Lane,
     Scenario,
     Scene,
-    SceneDescription,
     SceneState,
     Session,
 )
 from sessions.quota import Quota
-from sessions.readiness import check_described, check_ready
-from sessions.store import DescriptionChanged, RequestKnown, SceneUnderWay, Store, StoreUnavailable
+from sessions.readiness import check_ready
+from sessions.store import RequestKnown, SceneUnderWay, Store, StoreUnavailable
 from sessions.viewer import EVERYTHING, Viewer
 
 _log = structlog.get_logger(__name__)
-
-
-#: how often an edit is laid over somebody else's before giving up
-_EDIT_TRIES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +53,7 @@ class Ticket:
 
 
 class Studio:
-    """Sessions, descriptions, jobs."""
+    """Jobs; and ``drafts``, from which those of sessions are made."""
 
     def __init__(
         self,
@@ -71,7 +63,7 @@ class Studio:
         outlooks: Outlooks,
         executor: Executor,
         catalogue: Catalogue,
-        writer: Writer,
+        drafts: Drafts,
         now: Clock,
     ) -> None:
         self._store = store
@@ -79,9 +71,8 @@ class Studio:
         self._outlooks = outlooks
         self._executor = executor
         self._catalogue = catalogue
-        self._writer = writer
+        self.drafts = drafts
         self._now = now
-        self._writing: dict[tuple[str, Scenario | None, str | None], asyncio.Task[Session]] = {}
         self._viewer = EVERYTHING
 
     def seen_by(self, viewer: Viewer) -> Studio:
@@ -90,178 +81,19 @@ class Studio:
             return self
         theirs = copy.copy(self)
         theirs._viewer = viewer  # noqa: SLF001 - a copy of this very object
+        theirs.drafts = self.drafts.seen_by(viewer)
         return theirs
-
-    async def close(self) -> None:
-        """End what is being written; nothing of it was shown."""
-        tasks = list(self._writing.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def provider(self) -> str:
         """Who makes the videos: ``local`` previews are not the real thing, and answers say so."""
         return self._catalogue.provider
 
-    # ------------------------------------------------------------------ sessions
-
-    async def create_session(
-        self,
-        brief: Brief,
-        descriptions: Sequence[SceneDescription] = (),
-        request: KeyedRequest | None = None,
-    ) -> Session:
-        """A new session. Raises ``UnsupportedByModel`` if the model cannot do what is asked."""
-        if request and request.subject:
-            return await self.session(request.subject)
-        self._catalogue.check_brief(brief)
-        for description in descriptions:
-            self._check(brief, description)
-        now = self._now()
-        session = Session(
-            id=str(uuid.uuid4()),
-            brief=brief,
-            created_at=now,
-            updated_at=now,
-            owner=self._viewer.owner,
-            descriptions={item.scenario: item for item in descriptions},
-        )
-        try:
-            await self._store.create_session(session, request and replace(request, subject=session.id))
-        except RequestKnown as repeated:
-            return await self.session(_subject(repeated.known))
-        _log.info("session.created", session=session.id, descriptions=len(descriptions))
-        return await self.session(session.id)
-
-    async def session_of(
-        self, descriptions: Sequence[SceneDescription], scenarios: Sequence[Scenario]
-    ) -> Session:
-        """The session of a client that brings descriptions instead of naming one.
-
-        The same descriptions lead to the same session, so that a double click joins its job; what
-        is answered holds the descriptions as they were brought, whatever was edited since. Raises
-        ``NotReady`` unless ``scenarios`` can be filmed from them.
-        """
-        brief = Brief(product="")
-        for description in descriptions:
-            self._check(brief, description)
-        now = self._now()
-        session = Session(
-            id=_id_of(descriptions, self._viewer.owner),
-            brief=brief,
-            created_at=now,
-            updated_at=now,
-            owner=self._viewer.owner,
-            descriptions={item.scenario: item for item in descriptions},
-        )
-        check_ready(session, scenarios)
-        await self._store.create_session(session)
-        return session
-
-    async def session(self, session_id: str) -> Session:
-        """Raises ``NotFound``."""
-        session = await self._store.session(session_id, self._viewer)
-        if session is None:
-            raise NotFound("There is no such session", details={"session_id": session_id[:64]})
-        return session
-
-    async def sessions(self, *, limit: int, offset: int) -> tuple[list[Session], int]:
-        """A page of sessions, newest first, and their number."""
-        return await self._store.sessions(self._viewer, limit=limit, offset=offset)
+    # ------------------------------------------------------------------ generation
 
     async def jobs_of(self, session_id: str) -> list[Job]:
         """The session's jobs, newest first."""
         return await self._store.jobs_of(session_id)
-
-    # ------------------------------------------------------------------ descriptions
-
-    async def write_descriptions(self, session_id: str) -> Session:
-        """Let the writer describe all four scenes anew; they await approval."""
-        return await self._write_once(session_id, None, None)
-
-    async def rewrite_description(self, session_id: str, scenario: Scenario, wish: str | None) -> Session:
-        """Let the writer describe one scene anew, following ``wish``."""
-        return await self._write_once(session_id, scenario, wish)
-
-    async def edit_description(
-        self, session_id: str, scenario: Scenario, changes: Mapping[str, Any]
-    ) -> SceneDescription:
-        """Change fields of a description. New content needs a new approval, given along or later."""
-        for _ in range(_EDIT_TRIES):
-            session = await self.session(session_id)
-            old = session.descriptions.get(scenario, SceneDescription(scenario=scenario))
-            new = replace(old, **changes)
-            if "approved" not in changes and new != old:
-                new = replace(new, approved=False)
-            self._check(session.brief, new)
-            with contextlib.suppress(DescriptionChanged):  # the same edit, then, of the newer text
-                await self._store.save_descriptions(session_id, [new], self._now())
-                return replace(new, version=new.version + 1)
-        raise Conflict(f"The {scenario} scene is being edited by somebody else; try again")
-
-    async def approve(self, session_id: str, scenarios: Sequence[Scenario]) -> Session:
-        """Approve descriptions; raises ``NotReady`` naming those that are missing."""
-        session = await self.session(session_id)
-        check_described(session, scenarios)
-        approved = [replace(session.descriptions[item], approved=True) for item in scenarios]
-        for description in approved:
-            self._catalogue.shot(session.brief, description)
-        await self._save(session_id, approved)
-        return await self.session(session_id)
-
-    async def _save(self, session_id: str, descriptions: Sequence[SceneDescription]) -> None:
-        """Write over what was read; what somebody has changed meanwhile stays as it is."""
-        try:
-            await self._store.save_descriptions(session_id, descriptions, self._now())
-        except DescriptionChanged as changed:
-            raise Conflict(
-                f"The {changed.scenario} scene was edited meanwhile; read it, then ask again",
-                details={"scenarios": [changed.scenario.value]},
-            ) from None
-
-    def _check(self, brief: Brief, description: SceneDescription) -> None:
-        """Refuse what could never be generated; drafts may be empty, approved ones may not."""
-        if description.complete:
-            self._catalogue.shot(brief, description)
-        elif description.approved:
-            raise InvalidInput(
-                f"The {description.scenario} scene has no description, so it cannot be approved",
-                details={"field": "description", "scenario": description.scenario.value},
-            )
-
-    async def _write_once(self, session_id: str, scenario: Scenario | None, wish: str | None) -> Session:
-        """A second press while the writer is at work joins it."""
-        await self.session(session_id)
-        key = (session_id, scenario, wish)
-        task = self._writing.get(key)
-        if task is None:
-            task = asyncio.create_task(self._write(session_id, scenario, wish), name=f"write {session_id}")
-            self._writing[key] = task
-            task.add_done_callback(lambda _: self._writing.pop(key, None))
-        return await asyncio.shield(task)
-
-    async def _write(self, session_id: str, scenario: Scenario | None, wish: str | None) -> Session:
-        session = await self.session(session_id)
-        scenarios = tuple(Scenario) if scenario is None else (scenario,)
-        versions = {item: found.version for item, found in session.descriptions.items()}
-        texts = await self._writer.write(
-            session.brief,
-            scenarios,
-            wish=wish,
-            variant=max(versions.get(item, 0) for item in scenarios),
-            longest=self._catalogue.model(session.brief.model)[1].prompt_limit,
-        )
-        written = [
-            SceneDescription(scenario=item, description=texts[item], version=versions.get(item, 0))
-            for item in scenarios
-        ]
-        for description in written:
-            self._check(session.brief, description)
-        await self._save(session_id, written)
-        return await self.session(session_id)
-
-    # ------------------------------------------------------------------ generation
 
     async def generate(
         self, session_id: str, *, lane: Lane = Lane.INTERACTIVE, request: KeyedRequest | None = None
@@ -271,14 +103,14 @@ class Studio:
         Joins the job of an earlier press that makes the same scenes. Raises ``NotReady``,
         ``UnsupportedByModel``, or ``Conflict`` if other content is being filmed.
         """
-        session = await self.session(session_id)
+        session = await self.drafts.session(session_id)
         return await self.film(session, tuple(Scenario), lane=lane, request=request)
 
     async def regenerate(
         self, session_id: str, scenario: Scenario, request: KeyedRequest | None = None
     ) -> Ticket:
         """Generate one scene again. Joins a run of the same content that is under way."""
-        return await self.film(await self.session(session_id), (scenario,), request=request)
+        return await self.film(await self.drafts.session(session_id), (scenario,), request=request)
 
     async def cancel(self, job_id: str, scenarios: Collection[Scenario] | None = None) -> JobSnapshot:
         """End those of the job's scenes that are under way; without ``scenarios`` all of them.
@@ -320,7 +152,7 @@ class Studio:
         if snapshot.job.session_id is None:
             message = "A video without a session cannot be resumed; order it again"
             raise Conflict(message, details={"job_id": job_id})
-        session = await self.session(snapshot.job.session_id)
+        session = await self.drafts.session(snapshot.job.session_id)
         made = {(take.scenario, take.number) for take in session.takes}
         missing = [
             scene
@@ -363,10 +195,10 @@ class Studio:
         if known is None:
             snapshot = await self._store.job(job_id, self._viewer)
             if snapshot is None:
-                raise NotFound("There is no such job", details={"job_id": job_id[:64]})
+                raise _no_such_job(job_id)
             known = self._live.add(snapshot)
             if known.snapshot.job.deleted_at is not None:  # while it was read
-                raise NotFound("There is no such job", details={"job_id": job_id[:64]})
+                raise _no_such_job(job_id)
         return known
 
     async def job_with(self, *, scene_id: str | None = None, task_id: str | None = None) -> LiveJob:
@@ -377,7 +209,7 @@ class Studio:
         elif task_id is not None:
             job_id = await self._store.job_of_task(task_id, self._viewer)
         if job_id is None:
-            raise NotFound("There is no such job")
+            raise _no_such_job(scene_id or task_id or "")
         return await self.job(job_id)
 
     async def jobs(
@@ -402,12 +234,18 @@ class Studio:
         _log.info("job.deleted", job=job_id)
 
     async def newer(self, job: LiveJob, seconds: float) -> LiveJob:
-        """What comes after ``job``, or ``job`` itself if it is over or nothing comes within ``seconds``."""
+        """What comes after ``job``, or ``job`` itself if it is over or nothing comes within ``seconds``.
+
+        Raises ``NotFound`` if it has been deleted.
+        """
         if not all(scene.settled for scene in job.snapshot.scenes):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await job.changed.wait()
-        return self._live.get(job.snapshot.job.id) or job
+        newer = self._live.get(job.snapshot.job.id) or job
+        if newer.snapshot.job.deleted_at is not None:
+            raise _no_such_job(newer.snapshot.job.id)
+        return newer
 
     @property
     def stopping(self) -> bool:
@@ -489,13 +327,19 @@ class Studio:
         _log.info("job.created", job=job.id, session=job.session_id, terms=job.terms, scenes=len(scenes))
         return Ticket(job_id=job.id, scenes=len(scenes), joined=False)
 
+    async def check_room(
+        self, owner: str | None, terms: str, *, purchase: Purchase | None, quota: Quota | None
+    ) -> None:
+        """Raise ``QuotaReached`` or ``InsufficientCredit`` if ``begin`` would now, for one scene."""
+        await self._store.check_room(owner, terms, purchase=purchase, quota=quota)
+
     async def repeated(self, request: KeyedRequest | None) -> Ticket | None:
         """The job that the same request led to before, if it did."""
         return await self._repeated(request) if request and request.subject else None
 
     async def _repeated(self, request: KeyedRequest) -> Ticket:
         """The job that the request led to when it came first."""
-        job = await self.job(_subject(request))
+        job = await self.job(request.led_to)
         self._executor.submit(job.snapshot.job.id)  # it runs already, unless its caller never heard of it
         return Ticket(job_id=job.snapshot.job.id, scenes=len(job.snapshot.scenes), joined=request.joined)
 
@@ -558,10 +402,8 @@ class Studio:
         )
 
 
-def _id_of(descriptions: Sequence[SceneDescription], owner: str | None) -> str:
-    """A UUID that follows from the content, and from whose it is."""
-    content = repr((sorted(descriptions, key=lambda item: item.scenario), owner))
-    return str(uuid.UUID(bytes=hashlib.sha256(content.encode()).digest()[:16], version=4))
+def _no_such_job(job_id: str) -> NotFound:
+    return NotFound("There is no such job", details={"job_id": job_id[:64]})
 
 
 def _is_at_provider(scene: Scene) -> bool:
@@ -572,11 +414,6 @@ def _is_at_provider(scene: Scene) -> bool:
 def _made_before(scene: Scene, paid: Scene | None) -> Scene:
     """The scene, with the result of one that the provider has made already."""
     return scene if paid is None else replace(scene, result=paid.result, cost_usd=paid.cost_usd)
-
-
-def _subject(request: KeyedRequest) -> str:
-    assert request.subject is not None, "put on record together with what it led to"
-    return request.subject
 
 
 def _content(scene: Scene) -> tuple[object, ...]:

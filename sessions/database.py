@@ -145,6 +145,11 @@ class Database:
             lambda it: writes.create_job(it, job, scenes, request, purchase=purchase, quota=quota)
         )
 
+    async def check_room(
+        self, owner: str | None, terms: str, *, purchase: Purchase | None, quota: Quota | None
+    ) -> None:
+        await self._reads.run(lambda it: reads.check_room(it, owner, terms, purchase=purchase, quota=quota))
+
     async def job(self, job_id: str, viewer: Viewer = SERVICE) -> JobSnapshot | None:
         return await self._reads.run(lambda it: reads.snapshot(it, job_id, viewer))
 
@@ -186,8 +191,11 @@ class Database:
     async def remove_video(self, scene_id: str, now: datetime) -> None:
         await self._writes.run(lambda it: writes.remove_video(it, scene_id, now))
 
-    async def removed_files(self) -> list[str]:
-        return await self._reads.run(reads.removed_files)
+    async def removed_scenes(self) -> list[Scene]:
+        return await self._reads.run(reads.removed_scenes)
+
+    async def forget_file(self, scene_id: str) -> None:
+        await self._writes.run(lambda it: writes.forget_file(it, scene_id))
 
     async def gallery(
         self, viewer: Viewer, *, status: str | None = None, limit: int, offset: int

@@ -28,3 +28,9 @@ class KeyedRequest:
     joined: bool = False  #: the job was under way already
     status: int | None = None  #: the answer's HTTP status
     body: bytes | None = None  #: the answer's body
+
+    @property
+    def led_to(self) -> str:
+        """The subject of a request that is on record together with it."""
+        assert self.subject is not None, "put on record together with what it led to"
+        return self.subject

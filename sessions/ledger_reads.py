@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from sessions.ledger import Balance, Charge, ChargeKind, Currency
+from sessions.errors import InsufficientCredit
+from sessions.ledger import Balance, Charge, ChargeKind, Currency, Purchase
 from sessions.ledger_tables import accounts, charges
 
 # Statements are built once: building one costs more than running it.
@@ -25,6 +26,14 @@ def balance(connection: sa.Connection, owner: str, currency: Currency, *, openin
     """What is in the account; one that does not exist yet is taken for what it would open with."""
     row = connection.execute(_BALANCE, {"owner": owner, "currency": currency.value}).first()
     return Balance(available=row.available, held=row.held) if row else Balance(available=opening, held=0)
+
+
+def check_funds(connection: sa.Connection, purchase: Purchase) -> None:
+    """Raise ``InsufficientCredit`` if there is not enough for one scene now."""
+    owner, currency, cost = purchase.owner, purchase.price.currency, purchase.price.amount
+    available = balance(connection, owner, currency, opening=purchase.opening).available
+    if available < cost:
+        raise InsufficientCredit(currency=currency.value, cost=cost, available=available)
 
 
 def charges_of(connection: sa.Connection, owner: str, currency: Currency, limit: int) -> list[Charge]:

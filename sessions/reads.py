@@ -8,10 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sessions import rows, tables
+from sessions import ledger_reads, rows, tables
 from sessions.api_keys import ApiKey
 from sessions.idempotency import KeyedRequest
+from sessions.ledger import Purchase
 from sessions.model import Event, EventKind, Generation, Job, JobSnapshot, Scenario, Scene, Session
+from sessions.quota import Quota
 from sessions.viewer import SERVICE, Viewer
 
 _PLACE: Mapping[Scenario | None, int] = {None: 0} | {
@@ -96,7 +98,7 @@ _JOB_OF_ENDED_TASK = (
     )
 )
 _SECRET = sa.select(tables.secrets.c.value).where(tables.secrets.c.name == _by("name"))
-_REMOVED_FILES = sa.select(tables.scenes.c.file).where(
+_REMOVED = sa.select(tables.scenes).where(
     tables.scenes.c.removed_at.is_not(None), tables.scenes.c.file.is_not(None)
 )
 _UNCLOSED = sa.select(sa.func.count()).where(
@@ -174,13 +176,27 @@ def unclosed_jobs(connection: sa.Connection, owner: str | None, terms: str) -> i
     return connection.scalar(_UNCLOSED, {"owner": owner, "terms": terms}) or 0
 
 
+def check_room(
+    connection: sa.Connection,
+    owner: str | None,
+    terms: str,
+    *,
+    purchase: Purchase | None,
+    quota: Quota | None,
+) -> None:
+    if quota:
+        quota.check(unclosed_jobs(connection, owner, terms))
+    if purchase:
+        ledger_reads.check_funds(connection, purchase)
+
+
 def secret(connection: sa.Connection, name: str) -> bytes | None:
     found: bytes | None = connection.scalar(_SECRET, {"name": name})
     return found
 
 
-def removed_files(connection: sa.Connection) -> list[str]:
-    return list(connection.execute(_REMOVED_FILES).scalars())
+def removed_scenes(connection: sa.Connection) -> list[Scene]:
+    return list(scenes(connection, _REMOVED, {}))
 
 
 def jobs_of(connection: sa.Connection, session_id: str) -> list[Job]:

@@ -113,6 +113,11 @@ class Store(Protocol):
         scenes aside; raises ``InsufficientCredit`` if there is not enough for all of them.
         """
 
+    async def check_room(
+        self, owner: str | None, terms: str, *, purchase: Purchase | None, quota: Quota | None
+    ) -> None:
+        """Raise ``QuotaReached`` or ``InsufficientCredit`` if ``create_job`` would now, for one scene."""
+
     async def job(self, job_id: str, viewer: Viewer = SERVICE) -> JobSnapshot | None:
         """The job with its scenes; None if there is none that ``viewer`` sees."""
 
@@ -156,8 +161,11 @@ class Store(Protocol):
     async def remove_video(self, scene_id: str, now: datetime) -> None:
         """Let the scene's video be there for nobody any more; its file goes after that."""
 
-    async def removed_files(self) -> list[str]:
-        """Names of files whose videos have been removed."""
+    async def removed_scenes(self) -> list[Scene]:
+        """Scenes whose videos have been removed, while the file or its copy may still be somewhere."""
+
+    async def forget_file(self, scene_id: str) -> None:
+        """The file of a removed video, and its copy, are gone."""
 
     async def gallery(
         self, viewer: Viewer, *, status: str | None = None, limit: int, offset: int

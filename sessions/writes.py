@@ -190,6 +190,10 @@ def remove_video(connection: sa.Connection, scene_id: str, now: datetime) -> Non
     connection.execute(_REMOVE_VIDEO, {"its_id": scene_id, "removed_at": now})
 
 
+def forget_file(connection: sa.Connection, scene_id: str) -> None:
+    connection.execute(_REMOVE_VIDEO, {"its_id": scene_id, "file": None, "mirror_url": None})
+
+
 def secret(connection: sa.Connection, name: str, value: bytes) -> bytes:
     """The secret on record; ``value`` becomes it if there is none."""
     known = reads.secret(connection, name)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from sessions.api_keys import NAME_LIMIT, is_name
 from sessions.ledger import LARGEST, NOTE_LIMIT, ChargeKind, Currency
@@ -15,6 +15,11 @@ def _name(text: str) -> str:
     if not is_name(text):
         raise ValueError(f"must be 1 to {NAME_LIMIT} printable characters")
     return text
+
+
+def _whole(amount: Any) -> Any:
+    """To JSON, 5.0 is the number 5."""
+    return int(amount) if isinstance(amount, float) and amount.is_integer() else amount
 
 
 def _not_nothing(amount: int) -> int:
@@ -37,11 +42,12 @@ class Grant(_Strict):
     """``POST /api/admin/credits/grant``."""
 
     user_id: Annotated[str, AfterValidator(_name)] = Field(
-        description="As in the claim `sub` of a token", json_schema_extra={"maxLength": NAME_LIMIT}
+        description="As in the claim `sub` of a token",
+        json_schema_extra={"minLength": 1, "maxLength": NAME_LIMIT},
     )
-    amount: Annotated[int, Field(ge=-LARGEST, le=LARGEST), AfterValidator(_not_nothing)] = Field(
-        description="Whole units; below 0 takes back"
-    )
+    amount: Annotated[
+        int, Field(ge=-LARGEST, le=LARGEST), BeforeValidator(_whole), AfterValidator(_not_nothing)
+    ] = Field(description="Whole units; below 0 takes back", json_schema_extra={"not": {"const": 0}})
     currency: Annotated[Currency, Field(strict=False)]
     note: Annotated[str, Field(max_length=NOTE_LIMIT), AfterValidator(_note)] = Field(
         default="", description="For people: what it is for"

@@ -53,7 +53,11 @@ ACCOUNT = Doc(
     summary="Read what a user has, and the newest charges",
     description="An account that was never used shows what it opens with.",
     tag=ADMIN,
-    path={"user_id": Param("As in the claim `sub` of a token", {"type": "string", "maxLength": 255})},
+    path={
+        "user_id": Param(
+            "As in the claim `sub` of a token", {"type": "string", "minLength": 1, "maxLength": 255}
+        )
+    },
     query=bodies.Newest,
     replies={
         200: Reply(

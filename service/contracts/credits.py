@@ -188,8 +188,8 @@ class CreditsContract:
         return _json({"success": True, "video": self._view(request, video)})
 
     async def remove(self, request: web.Request) -> web.Response:
-        await self._library.seen_by(_asking(request, Asking)).remove(request.match_info["id"])
-        return _json({"success": True, "deleted_from_storage": True})
+        gone = await self._library.seen_by(_asking(request, Asking)).remove(request.match_info["id"])
+        return _json({"success": True, "deleted_from_storage": gone})
 
     # ------------------------------------------------------------------ credits
 
@@ -209,8 +209,7 @@ class CreditsContract:
         ticket = await studio.repeated(again)
         if ticket is None:
             try:
-                clips.check(order)
-                order = await self._with_image(order)
+                order = await self._with_image(order, clips, viewer.owner)
                 ticket = await clips.order(order, viewer.owner, again)
             except UnsupportedByModel as error:
                 raise _in_our_words(error) from None
@@ -218,11 +217,12 @@ class CreditsContract:
                 raise _payment_required(short) from None
         return _accepted(ticket, order)
 
-    async def _with_image(self, order: Order) -> Order:
+    async def _with_image(self, order: Order, clips: Clips, owner: str | None) -> Order:
         """The order with the image that it names by address, fetched where somebody will look at it."""
         address = order.wish.frames.first
-        if address is None or not self._clips.fetches_images(mock=order.mock):
+        if address is None or not clips.fetches_images(mock=order.mock):
             return order
+        await clips.admit(order, owner)
         frames = Frames(first=await self._intake.fetch(address))
         return replace(order, wish=replace(order.wish, frames=frames))
 

@@ -52,6 +52,7 @@ Prompt = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
     AfterValidator(_printable),
+    Field(json_schema_extra={"pattern": r"\S"}),
 ]
 UserId = Annotated[
     str,
@@ -112,7 +113,8 @@ class AnimateImage(_NewVideo):
     """``POST /videos/animate``: a video that begins with an image."""
 
     image_url: Annotated[str, StringConstraints(max_length=2000), AfterValidator(public_web_address)] = Field(
-        description="Where the image is: a public http or https address"
+        description="Where the image is: a public http or https address",
+        json_schema_extra={"format": "uri", "pattern": "^https?://"},
     )
     prompt: Prompt | None = Field(default=None, description="What happens in it; unset: it moves gently")
 

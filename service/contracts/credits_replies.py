@@ -220,7 +220,7 @@ class CreditsVideoChanged(_Success):
 class CreditsVideoDeleted(_Success):
     """The video is there for nobody any more."""
 
-    deleted_from_storage: Literal[True]
+    deleted_from_storage: bool
 
 
 class CreditsBalance(_Answer):

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from aiohttp import hdrs, web
 
 from service.live import LiveJob, Render, Rendered
 from service.studio import Studio
+from sessions.errors import NotFound
 from sessions.model import Event, Scene
 from sessions.store import StoreUnavailable
 
@@ -26,6 +28,9 @@ _REPLAYED = 1024
 
 #: when a client should come back after a break, in milliseconds
 _RETRY = 2000
+
+#: nothing more can come
+_END = b"event: end\ndata: {}\n\n"
 
 #: more digits than any event's number
 _DIGITS = 18
@@ -58,6 +63,9 @@ class EventStreams:
         try:
             await response.write(f"retry: {_RETRY}\n\n".encode() + _events(events, job.snapshot.scenes))
             await self._follow(response, job, events[-1].seq if events else seen)
+        except NotFound:  # deleted meanwhile
+            with contextlib.suppress(ConnectionError):
+                await response.write(_END)
         except (ConnectionError, StoreUnavailable):
             pass  # the client has left; or it has to come back, and is told what it missed
         return response
@@ -76,7 +84,7 @@ class EventStreams:
             known, job, rendered = rendered, newer, newer.rendered(self._render)
             await response.write(_status(rendered) if rendered.etag != known.etag else b": still here\n\n")
         if _over(job):
-            await response.write(b"event: end\ndata: {}\n\n")
+            await response.write(_END)
 
 
 def _over(job: LiveJob) -> bool:

@@ -83,7 +83,8 @@ class GalleryContract:
             ticket = await studio.repeated(keyed(request))
             if ticket is None:
                 clips = self._clips.seen_by(studio)
-                clips.check(_order(body, _AN_IMAGE if image else None))
+                if image:
+                    await clips.admit(_order(body, _AN_IMAGE), viewer.owner)
                 order = _order(body, await self._kept(image))
                 ticket = await clips.order(order, viewer.owner, keyed(request))
             started = views.started((await studio.job(ticket.job_id)).snapshot)

@@ -51,12 +51,17 @@ def _no_truth(given: Any) -> Any:
     return given
 
 
-_Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_printable)]
-_Word = Annotated[Annotated[_Text, Field(max_length=128)] | None, BeforeValidator(_blank_is_none)]
-_Url = Annotated[Annotated[_Text, Field(max_length=2000)] | None, BeforeValidator(_blank_is_none)]
-_Prompt = Annotated[Annotated[_Text, Field(max_length=10_000)] | None, BeforeValidator(_blank_is_none)]
+def _up_to(length: int) -> StringConstraints:
+    return StringConstraints(strip_whitespace=True, max_length=length)
+
+
+# A limit says what it counts only where it stands next to its type, before any validator.
+_PRINTABLE = AfterValidator(_printable)
+_Word = Annotated[Annotated[str, _up_to(128), _PRINTABLE] | None, BeforeValidator(_blank_is_none)]
+_Url = Annotated[Annotated[str, _up_to(2000), _PRINTABLE] | None, BeforeValidator(_blank_is_none)]
+_Prompt = Annotated[Annotated[str, _up_to(10_000), _PRINTABLE] | None, BeforeValidator(_blank_is_none)]
 _Seconds = Annotated[
-    Annotated[float, BeforeValidator(_no_truth), Field(gt=0, le=600, allow_inf_nan=False)] | None,
+    Annotated[float, Field(gt=0, le=600, allow_inf_nan=False), BeforeValidator(_no_truth)] | None,
     BeforeValidator(_blank_is_none),
 ]
 _Image = Annotated[bytes, FilePart("image/jpeg", "image/png", "image/webp")] | None

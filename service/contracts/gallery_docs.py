@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
 from service.contracts import gallery_bodies as bodies
 from service.contracts import gallery_replies as replies
 from service.contracts.describing import JSON, MULTIPART, URLENCODED, Doc, Reply, Tag
@@ -14,6 +18,18 @@ VIDEOS = Tag(
         "`{success: false, error, status}`; `status` repeats the HTTP status."
     ),
 )
+
+_Uuid = Annotated[str | None, Field(json_schema_extra={"format": "uuid"})]
+
+
+class AskedVideo(BaseModel):
+    """``bodies.WantedVideo`` in an address, where what is no UUID is an error."""
+
+    video_id: Annotated[_Uuid, Field(alias="videoId", description="As answered to the order")] = None
+    task_id: Annotated[
+        _Uuid, Field(alias="taskId", description="As answered to the order; still good after a retry")
+    ] = None
+
 
 _VIDEO_ID = "8b3c2f1f-00d2-46fb-bfa6-35112c6d7b12"
 _OTHER_ID = "5d0c9a52-8f3e-4b1a-9c77-0b6f5a3d2e11"
@@ -78,7 +94,7 @@ STATUS = Doc(
         "304."
     ),
     tag=VIDEOS,
-    query=bodies.WantedVideo,
+    query=AskedVideo,
     headers={"If-None-Match": "The `ETag` of the status that is known already"},
     replies={
         200: Reply(

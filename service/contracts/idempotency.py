@@ -123,14 +123,22 @@ class Idempotency:
 
 def _fingerprint(request: web.Request, body: bytes) -> str:
     """Of method, address and content; the same JSON or form written differently is the same content."""
-    try:
-        canonical = json.dumps(json.loads(body), sort_keys=True).encode()
-    except (ValueError, RecursionError):
+    # What is larger is a form with files, whatever is in it: to read it as JSON would hold everybody up.
+    canonical = _canonical_json(body) if len(body) <= request.client_max_size else None
+    if canonical is None:
         # Clients choose the boundary of a form anew each time.
         boundary = request.headers.get(hdrs.CONTENT_TYPE, "").partition("boundary=")[2].strip('"')
         canonical = body.replace(boundary.encode(), b"") if boundary else body
     place = f"{request.method} {request.rel_url.raw_path_qs}\n".encode()
     return hashlib.sha256(place + canonical).hexdigest()
+
+
+def _canonical_json(body: bytes) -> bytes | None:
+    """None for what is no JSON."""
+    try:
+        return json.dumps(json.loads(body), sort_keys=True).encode()
+    except (ValueError, RecursionError):
+        return None
 
 
 def _check_same(known: str, fingerprint: str) -> None:

@@ -115,7 +115,7 @@ class ScenesContract:
 
     async def create_session(self, request: web.Request) -> web.Response:
         body = await read_json(request, NewSession)
-        session = await self._seen_by(request).create_session(
+        session = await self._seen_by(request).drafts.create_session(
             body.brief(), body.descriptions(), keyed(request)
         )
         return _json(await self._session_view(request, session, message="Session created"))
@@ -123,12 +123,12 @@ class ScenesContract:
     async def list_sessions(self, request: web.Request) -> web.Response:
         limit = _whole(request, "limit", default=_PAGE, most=200)
         offset = _whole(request, "offset", default=0, most=10**9)
-        found, total = await self._seen_by(request).sessions(limit=limit, offset=offset)
+        found, total = await self._seen_by(request).drafts.sessions(limit=limit, offset=offset)
         listed = [views.session_line(session, self._addresses) for session in found]
         return _json({"success": True, "sessions": listed, "total": total, "limit": limit, "offset": offset})
 
     async def get_session(self, request: web.Request) -> web.Response:
-        session = await self._seen_by(request).session(request.match_info["session_id"])
+        session = await self._seen_by(request).drafts.session(request.match_info["session_id"])
         return _json(await self._session_view(request, session))
 
     # ------------------------------------------------------------------ descriptions
@@ -137,22 +137,24 @@ class ScenesContract:
         scenario = _scenario(request.match_info["scenario"])
         body = await read_json(request, SceneEdit)
         session_id = request.match_info["session_id"]
-        edited = await self._seen_by(request).edit_description(session_id, scenario, body.changes())
+        edited = await self._seen_by(request).drafts.edit_description(session_id, scenario, body.changes())
         return _json({"success": True, "session_id": session_id, "scene": views.description(edited)})
 
     async def approve_all(self, request: web.Request) -> web.Response:
-        session = await self._seen_by(request).approve(request.match_info["session_id"], tuple(Scenario))
+        session = await self._seen_by(request).drafts.approve(
+            request.match_info["session_id"], tuple(Scenario)
+        )
         return _json(await self._session_view(request, session, message="All scene descriptions approved"))
 
     async def approve_one(self, request: web.Request) -> web.Response:
         scenario = _scenario(request.match_info["scenario"])
-        session = await self._seen_by(request).approve(request.match_info["session_id"], (scenario,))
+        session = await self._seen_by(request).drafts.approve(request.match_info["session_id"], (scenario,))
         scene = views.description(session.descriptions[scenario])
         return _json({"success": True, "session_id": session.id, "scene": scene})
 
     async def write_descriptions(self, request: web.Request) -> web.Response:
         body = await read_json(request, SessionReference)
-        session = await self._seen_by(request).write_descriptions(body.session_id)
+        session = await self._seen_by(request).drafts.write_descriptions(body.session_id)
         return _json(
             await self._session_view(
                 request, session, message="Scene descriptions written; approve them next"
@@ -162,7 +164,7 @@ class ScenesContract:
     async def rewrite_description(self, request: web.Request) -> web.Response:
         body = await read_json(request, RewriteDescription)
         scenario = _scenario(body.scenario)
-        session = await self._seen_by(request).rewrite_description(
+        session = await self._seen_by(request).drafts.rewrite_description(
             body.session_id, scenario, body.instructions
         )
         scene = views.description(session.descriptions[scenario])
@@ -176,7 +178,7 @@ class ScenesContract:
         studio = self._seen_by(request)
         if body.session_id is None:
             every = tuple(Scenario)
-            session = await studio.session_of(body.descriptions(), every)
+            session = await studio.drafts.session_of(body.descriptions(), every)
             session_id, ticket = session.id, await studio.film(session, every, **how)
         else:
             session_id, ticket = body.session_id, await studio.generate(body.session_id, **how)
@@ -219,7 +221,7 @@ class ScenesContract:
         scenario, at_once = _scenario(body.scenario), _wants_no_waiting(request)
         studio, order = self._seen_by(request), keyed(request)
         if body.session_id is None:
-            session = await studio.session_of([body.description(scenario)], [scenario])
+            session = await studio.drafts.session_of([body.description(scenario)], [scenario])
             session_id, ticket = session.id, await studio.film(session, [scenario], request=order)
         else:
             session_id = body.session_id

@@ -124,9 +124,14 @@ class VideoJobsContract:
         order, warning = self._orders.of(form, uploads)
         viewer = acting(request, form.user_id or asking_for(request.query))
         studio = self._studio.seen_by(viewer)
-        names = [await self._intake.take(upload.data) for upload in uploads]
-        order = replace(order, wish=replace(order.wish, frames=frames_of(uploads, names)))
-        ticket = await self._clips.seen_by(studio).order(order, viewer.owner, keyed(request))
+        ticket = await studio.repeated(keyed(request))
+        if ticket is None:
+            clips = self._clips.seen_by(studio)
+            if uploads:
+                await clips.admit(order, viewer.owner)
+                names = [await self._intake.take(upload.data) for upload in uploads]
+                order = replace(order, wish=replace(order.wish, frames=frames_of(uploads, names)))
+            ticket = await clips.order(order, viewer.owner, keyed(request))
         rendered = await self._rendered(request, await studio.job(ticket.job_id))
         headers: dict[str, str] = {hdrs.LOCATION: f"{PATH}/{ticket.job_id}"}
         if warning:

@@ -21,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
 
@@ -54,6 +55,11 @@ _DURATIONS = {"4": 4, "8": 8, "4.0": 4, "8.0": 8}
 _DEFAULT_SECONDS: Literal[8] = 8
 
 
+def _or_null(schema: dict[str, Any]) -> WithJsonSchema:
+    """For the documentation: JSON may say with null that nothing is said."""
+    return WithJsonSchema({"anyOf": [schema, {"type": "null"}]})
+
+
 def _seconds(given: Any) -> Any:
     """As a whole number; an empty field of a form is none."""
     if given is None or given == "":
@@ -71,7 +77,10 @@ def _yes_or_no(given: Any) -> Any:
     raise ValueError(SENTENCES["mockMode"])
 
 
-def _unless_empty(given: Any) -> Any:
+def _sound(given: Any) -> Any:
+    """A checkbox of a form says "on", or nothing; a number says neither yes nor no."""
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        raise ValueError(SENTENCES["generateAudio"])  # noqa: TRY004 - the error that pydantic collects
     return False if given is None or given == "" else given
 
 
@@ -101,7 +110,9 @@ class NewVideoJob(BaseModel):
     )
     resolution: Resolution
     aspect_ratio: AspectRatio
-    duration_seconds: Annotated[Literal[4, 8], BeforeValidator(_seconds)] = _DEFAULT_SECONDS
+    duration_seconds: Annotated[
+        Literal[4, 8], BeforeValidator(_seconds), _or_null({"type": "integer", "enum": [4, 8]})
+    ] = _DEFAULT_SECONDS
     mock_mode: Annotated[bool | None, BeforeValidator(_yes_or_no)] = Field(
         default=None,
         description=(
@@ -109,7 +120,7 @@ class NewVideoJob(BaseModel):
             "the server can do, which a `Warning` header tells"
         ),
     )
-    generate_audio: Annotated[bool, BeforeValidator(_unless_empty)] = False
+    generate_audio: Annotated[bool, BeforeValidator(_sound), _or_null({"type": "boolean"})] = False
     user_id: Annotated[str | None, AfterValidator(user_named)] = Field(
         default=None,
         validation_alias=AliasChoices("userId", "user_id"),

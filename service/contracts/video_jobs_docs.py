@@ -23,6 +23,10 @@ VIDEO_JOBS = Tag(
 )
 
 
+#: nine digits
+_MOST = 999_999_999
+
+
 class Asking(BaseModel):
     """For whom it is asked."""
 
@@ -35,14 +39,14 @@ class Listing(Asking):
     """Which jobs are listed."""
 
     status_filter: Annotated[
-        Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] | None,
-        Field(description="Only these; upper or lower case"),
+        Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", ""] | None,
+        Field(description="Only these; upper or lower case, empty: all"),
     ] = None
     limit: Annotated[
-        int, Field(ge=0, description="How many at most; more than 100 are never on one page")
+        int, Field(ge=0, le=_MOST, description="How many at most; more than 100 are never on one page")
     ] = 50
-    offset: Annotated[int, Field(ge=0, description="How many to leave out first")] = 0
-    skip: Annotated[int, Field(ge=0, description="Another word for `offset`")] = 0
+    offset: Annotated[int, Field(ge=0, le=_MOST, description="How many to leave out first")] = 0
+    skip: Annotated[int, Field(ge=0, le=_MOST, description="Another word for `offset`")] = 0
 
 
 class Showing(BaseModel):

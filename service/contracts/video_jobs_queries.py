@@ -52,7 +52,7 @@ def read_page(query: Mapping[str, str]) -> Page:
     return Page(
         states=FILTERS[wanted] if wanted else frozenset(JobState),
         limit=min(_whole(query, "limit", _PAGE), _LARGEST_PAGE),
-        offset=_whole(query, "offset" if "offset" in query else "skip", 0),
+        offset=_whole(query, "offset", _whole(query, "skip", 0)),
     )
 
 

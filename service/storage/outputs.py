@@ -75,10 +75,13 @@ class Outputs:
         with contextlib.suppress(OSError):
             (self.folder / f"{name}{_PART}").unlink()
 
-    def remove(self, name: str) -> None:
-        """Delete a finished file; one that is not there is gone."""
-        with contextlib.suppress(OSError):
-            (self.folder / name).unlink()
+    def remove(self, name: str) -> bool:
+        """Delete a finished file; answers whether it is gone now."""
+        try:
+            (self.folder / name).unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
 
     def has(self, name: str) -> bool:
         """Whether the file is there under its final name."""

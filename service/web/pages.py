@@ -1,4 +1,7 @@
-"""The page at ``/``: sessions and their videos. A client of the contracts with no private API."""
+"""Pages for people: sessions at ``/``, and the monitor of document 001 at the two addresses it names.
+
+Clients of the contracts like any other, with no private API.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,22 @@ _PAGE = Doc(
     tag=PAGES,
     replies={200: Reply("The page", media="text/html")},
 )
+_MONITORS = {
+    path: Doc(
+        operation_id=operation_id,
+        summary="What everybody's video jobs do, as a page",
+        description="Shows `GET /api/v1/video-jobs/all` every three seconds.",
+        tag=PAGES,
+        replies={200: Reply("The page", media="text/html")},
+    )
+    for path, operation_id in (
+        ("/video-monitor", "getMonitorPage"),
+        ("/AIStudio/video-monitor", "getStudioMonitorPage"),
+    )
+}
 _FILE = Doc(
     operation_id="getStaticFile",
-    summary="Script and style of the page",
+    summary="Script and style of the pages",
     tag=PAGES,
     path={"name": "As the page names it"},
     replies={
@@ -40,34 +56,36 @@ _FILE = Doc(
 
 
 class Pages:
-    """Serves the page and its two static files."""
+    """Serves the pages and their static files."""
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         self._static = {path.name: path for path in _STATIC.iterdir() if path.suffix in _TYPES}
 
     def routes(self) -> list[Route]:
+        table = (
+            ("/", self.page, _PAGE),
+            *((path, self.monitor, doc) for path, doc in _MONITORS.items()),
+            ("/static/{name}", self.static, _FILE),
+        )
         return [
             Route(
                 method="GET",
-                path="/",
-                handler=self.page,
+                path=path,
+                handler=handler,
                 contract=self._contract,
                 access=Access.PUBLIC,
-                doc=_PAGE,
-            ),
-            Route(
-                method="GET",
-                path="/static/{name}",
-                handler=self.static,
-                contract=self._contract,
-                access=Access.PUBLIC,
-                doc=_FILE,
-            ),
+                doc=doc,
+            )
+            for path, handler, doc in table
         ]
 
     async def page(self, _request: web.Request) -> web.Response:
         return await _served(_STATIC / "index.html", "text/html")
+
+    async def monitor(self, _request: web.Request) -> web.Response:
+        """For everybody; what it shows, the feed decides."""
+        return await _served(_STATIC / "monitor.html", "text/html")
 
     async def static(self, request: web.Request) -> web.Response:
         path = self._static.get(request.match_info["name"])

@@ -158,7 +158,7 @@ class Chaos:
     async def _look_at_books(self) -> None:
         waiting, wrong = await self._books.when_killed()
         self.outcome.waiting = min(self.outcome.waiting, waiting)
-        self.outcome.contradictions += wrong
+        self.outcome.contradictions += [it for it in wrong if it not in self.outcome.contradictions]
 
     async def _settle(self, server: ServerProcess, wire: RunwareProcess) -> None:
         """Everything that was acknowledged, or begun unheard, must end."""
@@ -205,7 +205,9 @@ class Chaos:
         code, said, errors = await scenewright(self._folder, "credits", "check", **settings)
         if code:
             self.outcome.contradictions.append(said + errors)
-        self.outcome.side_by_side = self._books.side_by_side(wire.charges)
+        self.outcome.side_by_side = most = self._books.side_by_side(wire.charges)
+        if most > books.RUNNING:
+            self.outcome.contradictions.append(f"{most} video jobs of one user side by side")
         self.outcome.clips = Counter(clip.terms for clip in clips)
         self.outcome.holds = Counter(clip.hold for clip in clips if clip.hold)
         self.outcome.replayed, self.outcome.endings = self._customers.replayed, self._customers.endings

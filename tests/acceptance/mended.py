@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
@@ -24,6 +25,7 @@ _KEY = "Idempotency-Key"
 _SCENARIOS = ("hook", "problem", "solution", "cta")
 _IMAGE = "https://images.example.com/lamp.jpg"
 _PICTURE = picture()
+_NOBODY = "00000000-0000-4000-8000-000000000000"
 
 #: longer prompts than this are too long for the model, all fields of a scene together
 _PROMPT = 9000
@@ -47,18 +49,17 @@ def mended(case: Case[Any], known: Known) -> None:
         values = known.get(f"{operation}.{name}") or known.get(name)
         return values[number // 4 % len(values)] if values and number % 4 < _REAL else None
 
-    if ParameterLocation.PATH in good:
-        for name in [*case.path_parameters]:
-            case.path_parameters[name] = there(name) or case.path_parameters[name]
-        _users(case.path_parameters)
-    if ParameterLocation.QUERY in good:
-        for name in [*case.query]:
-            case.query[name] = there(name) or case.query[name]
-        _query(operation, case.query, known)
-    if ParameterLocation.BODY in good and isinstance(case.body, dict):
-        for name in [*case.body]:
-            case.body[name] = there(name) or case.body[name]
-        _BODIES.get(operation, _nothing)(case.body)
+    for values, location, mend in (
+        (case.path_parameters, ParameterLocation.PATH, _users),
+        (case.query, ParameterLocation.QUERY, _QUERIES.get(operation, _query)),
+        (case.body, ParameterLocation.BODY, _BODIES.get(operation, _nothing)),
+    ):
+        if isinstance(values, dict) and location in good:
+            for name in [*values]:
+                values[name] = there(name) or values[name]
+            mend(values)
+    if operation == "createVideoJob" and ParameterLocation.BODY not in good:
+        _still_wrong_in_a_form(case.body)
     if ParameterLocation.HEADER in good and _KEY in case.headers:
         case.headers[_KEY] = _digest(case)  # else it is one that was used for another request
 
@@ -71,7 +72,8 @@ def _good(case: Case[Any]) -> frozenset[ParameterLocation]:
 
 
 def _digest(case: Case[Any]) -> str:
-    said = (operation_of(case), case.path_parameters, case.query, case.body, case.media_type)
+    what = (case.path_parameters, case.query, case.body)
+    said = (operation_of(case), *what, case.media_type, case.multipart_content_types)
     return hashlib.sha256(repr(said).encode(errors="surrogatepass")).hexdigest()
 
 
@@ -82,12 +84,16 @@ def _number(case: Case[Any]) -> int:
 # ---------------------------------------------------------------------- what no schema can say
 
 
-def _query(operation: str, query: Body, known: Known) -> None:
+def _query(query: Body) -> None:
     if "wait" in query:
         query["wait"] = 0  # nothing changes while we wait
     _users(query)
-    if operation == "getVideoStatus" and not {"videoId", "taskId"} & query.keys():
-        query["videoId"] = known["videoId"][0]
+
+
+def _which(query: Body) -> None:
+    """One of both is needed."""
+    if not query.keys() & {"videoId", "taskId"}:
+        query["videoId"] = _NOBODY
 
 
 def _nothing(_body: Body) -> None:
@@ -103,6 +109,7 @@ def _session(body: Body) -> None:
 
 def _generation(body: Body) -> None:
     if body.get("scene_descriptions"):
+        body.pop("session_id", None)  # one of both: some of what is made up has both nevertheless
         given = {scene["scenario"]: scene for scene in _each_once(body["scene_descriptions"])}
         scenes = [given.get(name, {"scenario": name}) for name in _SCENARIOS]
         for scene in scenes:
@@ -112,6 +119,7 @@ def _generation(body: Body) -> None:
 
 def _regeneration(body: Body) -> None:
     if body.get("scene_description"):
+        body.pop("session_id", None)
         body["scene_description"].pop("scenario", None)
         _film(body["scene_description"])
 
@@ -174,7 +182,7 @@ def _gallery(body: Body) -> None:
     images = [name for name in ("imageUrl", "imageFile", "image") if body.get(name)]
     for name in images[1:]:
         del body[name]
-    if not images:
+    if body.get("prompt") or not images:
         body["prompt"] = f"A lamp {body.get('prompt') or ''}"[:_PROMPT]
 
 
@@ -210,9 +218,17 @@ def _grant(body: Body) -> None:
 def _users(body: Body) -> None:
     """Which characters can be printed is not for a schema to say."""
     for name in {"user_id", "userId"} & body.keys():
-        if body[name] is not None and not is_name(str(body[name])):
+        if body[name] is not None and not is_name(unquote(str(body[name]))):
             body[name] = USER
 
+
+def _still_wrong_in_a_form(body: Any) -> None:
+    """0 and 1 are no yes and no in JSON, but in a form they are."""
+    if isinstance(body, dict) and type(body.get("generateAudio")) is int:
+        body["generateAudio"] = 2
+
+
+_QUERIES: dict[str, Callable[[Body], None]] = {"getVideoStatus": _which}
 
 _BODIES: dict[str, Callable[[Body], None]] = {
     "createSession": _session,

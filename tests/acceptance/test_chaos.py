@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.books import RUNNING
 from tests.acceptance.chaos import Chaos
 from tests.acceptance.lives import MOMENTS
 
@@ -25,4 +24,3 @@ async def test_kills_at_random_instants_cost_nothing_and_lose_nothing(tmp_path: 
     assert set(outcome.moments) == set(MOMENTS)
     assert set(outcome.holds) == {"captured", "released", "refunded"}
     assert outcome.waiting > 0
-    assert outcome.side_by_side <= RUNNING

@@ -270,7 +270,7 @@ async def test_a_place_in_the_queue_holds_for_a_second() -> None:
 
 
 async def test_a_job_behind_its_owners_others_ends_after_as_many_rounds() -> None:
-    """Two run side by side: the first two that wait come with the next round, the third with the one after it."""
+    """Two run side by side: of those that wait, two come with the next round, and the third after it."""
     turns, slots = Turns(), _slots()
     jobs = [
         Job(id=name, session_id=None, owner="ann", created_at=_at(place))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from service.drafts import Drafts
 from service.estimates import Estimates
 from service.execution.embedded import EmbeddedExecutor
 from service.limits import Slots
@@ -71,10 +72,10 @@ class Rig:
     async def session(
         self, descriptions: Sequence[SceneDescription] = DESCRIPTIONS, brief: Brief = BRIEF
     ) -> str:
-        return (await self.studio.create_session(brief, descriptions)).id
+        return (await self.studio.drafts.create_session(brief, descriptions)).id
 
     async def description(self, session_id: str, scenario: Scenario = Scenario.HOOK) -> SceneDescription:
-        return _plain((await self.studio.session(session_id)).descriptions[scenario])
+        return _plain((await self.studio.drafts.session(session_id)).descriptions[scenario])
 
     async def fail(self, job_id: str, *scenarios: Scenario) -> None:
         """Scenes come to their end."""
@@ -94,6 +95,7 @@ class Rig:
 
 def _studio(rig: Rig, folder: Path, executor: EmbeddedExecutor, writer: Writer | None = None) -> Studio:
     settings = settings_for(folder)
+    catalogue = Catalogue(settings)
     return Studio(
         store=rig.database,
         live=rig.live,
@@ -101,8 +103,10 @@ def _studio(rig: Rig, folder: Path, executor: EmbeddedExecutor, writer: Writer |
             slots=Slots(settings.limits, {}), turns=Turns(), estimates=Estimates(), now=utc_now
         ),
         executor=executor,
-        catalogue=Catalogue(settings),
-        writer=writer or TemplateWriter(),
+        catalogue=catalogue,
+        drafts=Drafts(
+            store=rig.database, catalogue=catalogue, writer=writer or TemplateWriter(), now=utc_now
+        ),
         now=utc_now,
     )
 
@@ -221,20 +225,20 @@ async def test_what_the_model_cannot_do_makes_no_session(rig: Rig) -> None:
         Brief(product="Lamp", seconds_per_scene=61),
     ):
         with pytest.raises(UnsupportedByModel):
-            await rig.studio.create_session(brief)
+            await rig.studio.drafts.create_session(brief)
     too_long = SceneDescription(scenario=Scenario.HOOK, description="x" * 10_001)
     with pytest.raises(UnsupportedByModel, match="10001 characters"):
         await rig.session([too_long])
-    assert await rig.studio.sessions(limit=10, offset=0) == ([], 0)
+    assert await rig.studio.drafts.sessions(limit=10, offset=0) == ([], 0)
 
 
 async def test_a_session_is_found_again_and_another_is_not(rig: Rig) -> None:
-    made = await rig.studio.create_session(BRIEF, DESCRIPTIONS)
-    found = await rig.studio.session(made.id)
+    made = await rig.studio.drafts.create_session(BRIEF, DESCRIPTIONS)
+    found = await rig.studio.drafts.session(made.id)
     assert (found.id, found.brief, found.created_at) == (made.id, BRIEF, made.created_at)
     assert tuple(map(_plain, found.descriptions.values())) == DESCRIPTIONS
     with pytest.raises(NotFound) as missing:
-        await rig.studio.session("x" * 1000)
+        await rig.studio.drafts.session("x" * 1000)
     assert missing.value.details == {"session_id": "x" * 64}
 
 
@@ -243,7 +247,7 @@ async def test_a_session_is_found_again_and_another_is_not(rig: Rig) -> None:
 
 async def test_changed_content_needs_a_new_approval(rig: Rig) -> None:
     session_id = await rig.session()
-    edited = await rig.studio.edit_description(session_id, Scenario.HOOK, {"lighting": "Dim"})
+    edited = await rig.studio.drafts.edit_description(session_id, Scenario.HOOK, {"lighting": "Dim"})
     assert (edited.approved, edited.description) == (False, "A calm hook shot")
     assert await rig.description(session_id) == _plain(edited)
     assert (await rig.description(session_id, Scenario.CTA)).approved, "others keep theirs"
@@ -252,7 +256,7 @@ async def test_changed_content_needs_a_new_approval(rig: Rig) -> None:
 @pytest.mark.parametrize("changes", [{}, {"description": "A calm hook shot"}, {"lighting": None}])
 async def test_an_edit_that_changes_nothing_keeps_the_approval(rig: Rig, changes: dict[str, Any]) -> None:
     session_id = await rig.session()
-    edited = await rig.studio.edit_description(session_id, Scenario.HOOK, changes)
+    edited = await rig.studio.drafts.edit_description(session_id, Scenario.HOOK, changes)
     assert _plain(edited) == DESCRIPTIONS[0]
     assert await rig.description(session_id) == DESCRIPTIONS[0]
 
@@ -261,7 +265,9 @@ async def test_an_edit_can_bring_its_approval_along_or_take_it_back(rig: Rig) ->
     session_id = await rig.session()
     for approved in (True, False, True):
         changes = {"description": f"New, {approved}", "approved": approved}
-        assert (await rig.studio.edit_description(session_id, Scenario.HOOK, changes)).approved is approved
+        assert (
+            await rig.studio.drafts.edit_description(session_id, Scenario.HOOK, changes)
+        ).approved is approved
     assert (await rig.description(session_id)).description == "New, True"
 
 
@@ -269,7 +275,7 @@ async def test_an_edit_can_bring_its_approval_along_or_take_it_back(rig: Rig) ->
 async def test_a_description_alone_is_a_complete_scene(rig: Rig, text: str) -> None:
     session_id = await rig.session(())
     for scenario in Scenario:
-        await rig.studio.edit_description(session_id, scenario, {text: "A lamp", "approved": True})
+        await rig.studio.drafts.edit_description(session_id, scenario, {text: "A lamp", "approved": True})
     ticket = await rig.studio.generate(session_id)
     scenes = (await rig.studio.job(ticket.job_id)).snapshot.scenes
     assert [scene.prompt for scene in scenes] == ["A lamp"] * 4
@@ -278,21 +284,23 @@ async def test_a_description_alone_is_a_complete_scene(rig: Rig, text: str) -> N
 async def test_details_alone_are_a_draft_and_cannot_be_approved(rig: Rig) -> None:
     session_id = await rig.session(())
     draft = {"description": " \n", "lighting": "Dim"}
-    await rig.studio.edit_description(session_id, Scenario.HOOK, draft)
+    await rig.studio.drafts.edit_description(session_id, Scenario.HOOK, draft)
     with pytest.raises(InvalidInput) as refused:
-        await rig.studio.edit_description(session_id, Scenario.HOOK, {"approved": True})
+        await rig.studio.drafts.edit_description(session_id, Scenario.HOOK, {"approved": True})
     assert refused.value.details == {"field": "description", "scenario": "hook"}
     with pytest.raises(NotReady, match="hook"):
-        await rig.studio.approve(session_id, [Scenario.HOOK])
+        await rig.studio.drafts.approve(session_id, [Scenario.HOOK])
     assert (await rig.description(session_id)).approved is False
 
 
 async def test_an_approved_description_cannot_be_emptied_with_its_approval(rig: Rig) -> None:
     session_id = await rig.session()
     with pytest.raises(InvalidInput):
-        await rig.studio.edit_description(session_id, Scenario.HOOK, {"description": "", "approved": True})
+        await rig.studio.drafts.edit_description(
+            session_id, Scenario.HOOK, {"description": "", "approved": True}
+        )
     assert await rig.description(session_id) == DESCRIPTIONS[0]
-    emptied = await rig.studio.edit_description(session_id, Scenario.HOOK, {"description": ""})
+    emptied = await rig.studio.drafts.edit_description(session_id, Scenario.HOOK, {"description": ""})
     assert emptied.approved is False
 
 
@@ -300,7 +308,7 @@ async def test_approving_names_all_that_is_missing_and_approves_nothing(rig: Rig
     present = SceneDescription(scenario=Scenario.PROBLEM, description="A problem")
     session_id = await rig.session([present])
     with pytest.raises(NotReady) as refused:
-        await rig.studio.approve(session_id, tuple(Scenario))
+        await rig.studio.drafts.approve(session_id, tuple(Scenario))
     assert refused.value.details == {"missing": ["hook", "solution", "cta"]}
     assert await rig.description(session_id, Scenario.PROBLEM) == present
 
@@ -309,7 +317,7 @@ async def test_an_edit_that_the_model_cannot_film_is_refused_and_not_kept(rig: R
     session_id = await rig.session()
     for changes, place in (({"duration": 99.0}, "duration"), ({"description": "x" * 10_001}, "description")):
         with pytest.raises(UnsupportedByModel) as refused:
-            await rig.studio.edit_description(session_id, Scenario.HOOK, changes)
+            await rig.studio.drafts.edit_description(session_id, Scenario.HOOK, changes)
         assert refused.value.details["field"] == place
     assert await rig.description(session_id) == DESCRIPTIONS[0]
 
@@ -318,8 +326,8 @@ async def test_an_edit_is_not_undone_by_an_approval_at_the_same_time(rig: Rig) -
     session_id = await rig.session()
     edited, _ = await _at_once(
         rig.database,
-        rig.studio.edit_description(session_id, Scenario.HOOK, {"description": "The new text"}),
-        rig.studio.approve(session_id, tuple(Scenario)),
+        rig.studio.drafts.edit_description(session_id, Scenario.HOOK, {"description": "The new text"}),
+        rig.studio.drafts.approve(session_id, tuple(Scenario)),
     )
     assert isinstance(edited, SceneDescription)
     assert (await rig.description(session_id)).description == "The new text"
@@ -329,8 +337,8 @@ async def test_of_two_edits_at_the_same_time_none_is_lost_in_silence(rig: Rig) -
     session_id = await rig.session()
     lighting, camera = await _at_once(
         rig.database,
-        rig.studio.edit_description(session_id, Scenario.HOOK, {"lighting": "Dim"}),
-        rig.studio.edit_description(session_id, Scenario.HOOK, {"camera_work": "Still"}),
+        rig.studio.drafts.edit_description(session_id, Scenario.HOOK, {"lighting": "Dim"}),
+        rig.studio.drafts.edit_description(session_id, Scenario.HOOK, {"camera_work": "Still"}),
     )
     found = await rig.description(session_id)
     for outcome, kept in ((lighting, found.lighting == "Dim"), (camera, found.camera_work == "Still")):
@@ -353,7 +361,7 @@ async def test_missing_descriptions_are_named_and_nothing_is_started(rig: Rig) -
 async def test_unapproved_descriptions_are_named_and_nothing_is_started(rig: Rig) -> None:
     session_id = await rig.session()
     for scenario in (Scenario.CTA, Scenario.HOOK):
-        await rig.studio.edit_description(session_id, scenario, {"approved": False})
+        await rig.studio.drafts.edit_description(session_id, scenario, {"approved": False})
     with pytest.raises(NotReady, match="not approved yet: hook, cta") as refused:
         await rig.studio.generate(session_id)
     assert refused.value.details == {"unapproved": ["hook", "cta"]}
@@ -405,7 +413,7 @@ async def test_of_twenty_simultaneous_presses_one_starts_and_all_get_its_job(rig
 async def test_an_edit_during_the_run_makes_the_next_press_a_conflict(rig: Rig) -> None:
     session_id = await rig.session()
     running = await rig.studio.generate(session_id)
-    await rig.studio.edit_description(
+    await rig.studio.drafts.edit_description(
         session_id, Scenario.CTA, {"description": "Another text", "approved": True}
     )
     with pytest.raises(Conflict) as refused:
@@ -519,14 +527,14 @@ async def test_who_waits_for_a_scene_is_sent_home_when_the_server_stops(rig: Rig
 
 
 async def test_written_descriptions_are_complete_and_await_approval(rig: Rig) -> None:
-    session = await rig.studio.write_descriptions(await rig.session(()))
+    session = await rig.studio.drafts.write_descriptions(await rig.session(()))
     assert list(session.descriptions) == list(Scenario)
     assert all(item.complete and not item.approved for item in session.descriptions.values())
 
 
 async def test_rewriting_one_scene_follows_the_wish_and_leaves_the_others(rig: Rig) -> None:
     session_id = await rig.session()
-    session = await rig.studio.rewrite_description(session_id, Scenario.PROBLEM, "more rain")
+    session = await rig.studio.drafts.rewrite_description(session_id, Scenario.PROBLEM, "more rain")
     assert "ore rain" in session.descriptions[Scenario.PROBLEM].description
     assert not session.descriptions[Scenario.PROBLEM].approved
     assert _plain(session.descriptions[Scenario.HOOK]) == DESCRIPTIONS[0]
@@ -535,7 +543,7 @@ async def test_rewriting_one_scene_follows_the_wish_and_leaves_the_others(rig: R
 async def test_each_further_press_brings_another_text(rig: Rig) -> None:
     session_id = await rig.session(())
     texts = [
-        (await rig.studio.write_descriptions(session_id)).descriptions[Scenario.HOOK].description
+        (await rig.studio.drafts.write_descriptions(session_id)).descriptions[Scenario.HOOK].description
         for _ in range(3)
     ]
     assert texts[0] != texts[1]
@@ -544,7 +552,7 @@ async def test_each_further_press_brings_another_text(rig: Rig) -> None:
 
 async def test_a_second_press_joins_the_writer_at_work(writing: Rig, held: _HeldWriter) -> None:
     session_id = await writing.session(())
-    presses = [asyncio.create_task(writing.studio.write_descriptions(session_id)) for _ in range(10)]
+    presses = [asyncio.create_task(writing.studio.drafts.write_descriptions(session_id)) for _ in range(10)]
     await asyncio.sleep(0)
     held.go.set()
     found = await asyncio.gather(*presses)
@@ -557,7 +565,7 @@ async def test_a_later_press_writes_anew(writing: Rig, held: _HeldWriter) -> Non
     held.go.set()
     session_id = await writing.session(())
     for number in (1, 2):
-        session = await writing.studio.write_descriptions(session_id)
+        session = await writing.studio.drafts.write_descriptions(session_id)
         assert session.descriptions[Scenario.HOOK].description == f"Text {number}"
 
 
@@ -565,16 +573,18 @@ async def test_other_scenes_and_other_sessions_are_written_apart(writing: Rig, h
     held.go.set()
     one, two = await writing.session(()), await writing.session(())
     await asyncio.gather(
-        writing.studio.rewrite_description(one, Scenario.HOOK, None),
-        writing.studio.rewrite_description(one, Scenario.CTA, None),
-        writing.studio.write_descriptions(two),
+        writing.studio.drafts.rewrite_description(one, Scenario.HOOK, None),
+        writing.studio.drafts.rewrite_description(one, Scenario.CTA, None),
+        writing.studio.drafts.write_descriptions(two),
     )
     assert Counter(held.calls) == {(Scenario.HOOK,): 1, (Scenario.CTA,): 1, tuple(Scenario): 1}
 
 
 async def test_who_leaves_does_not_stop_the_writing_for_others(writing: Rig, held: _HeldWriter) -> None:
     session_id = await writing.session(())
-    leaving, staying = (asyncio.create_task(writing.studio.write_descriptions(session_id)) for _ in range(2))
+    leaving, staying = (
+        asyncio.create_task(writing.studio.drafts.write_descriptions(session_id)) for _ in range(2)
+    )
     await asyncio.sleep(0)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
@@ -587,7 +597,10 @@ async def test_another_wish_is_another_order(writing: Rig, held: _HeldWriter) ->
     held.go.set()
     session_id = await writing.session(())
     await asyncio.gather(
-        *(writing.studio.rewrite_description(session_id, Scenario.HOOK, wish) for wish in ("rain", "sun")),
+        *(
+            writing.studio.drafts.rewrite_description(session_id, Scenario.HOOK, wish)
+            for wish in ("rain", "sun")
+        ),
         return_exceptions=True,
     )
     assert len(held.calls) == 2
@@ -595,11 +608,11 @@ async def test_another_wish_is_another_order(writing: Rig, held: _HeldWriter) ->
 
 async def test_an_edit_during_the_writing_is_not_overwritten(writing: Rig, held: _HeldWriter) -> None:
     session_id = await writing.session()
-    press = asyncio.create_task(writing.studio.write_descriptions(session_id))
+    press = asyncio.create_task(writing.studio.drafts.write_descriptions(session_id))
     async with asyncio.timeout(5):
         while not held.calls:
             await asyncio.sleep(0)
-    await writing.studio.edit_description(session_id, Scenario.CTA, {"description": "Mine"})
+    await writing.studio.drafts.edit_description(session_id, Scenario.CTA, {"description": "Mine"})
     held.go.set()
     with pytest.raises(Conflict) as refused:
         await press
@@ -610,11 +623,11 @@ async def test_an_edit_during_the_writing_is_not_overwritten(writing: Rig, held:
 
 async def test_closing_ends_what_is_being_written(writing: Rig, held: _HeldWriter) -> None:
     session_id = await writing.session()
-    press = asyncio.create_task(writing.studio.write_descriptions(session_id))
+    press = asyncio.create_task(writing.studio.drafts.write_descriptions(session_id))
     async with asyncio.timeout(5):
         while not held.calls:
             await asyncio.sleep(0)
-        await writing.studio.close()
+        await writing.studio.drafts.close()
         with pytest.raises(asyncio.CancelledError):
             await press
     held.go.set()
@@ -628,12 +641,12 @@ async def test_a_failed_writing_leaves_the_old_texts_and_can_be_tried_again(
     held.error = WriterFailed()
     session_id = await writing.session()
     outcomes = await asyncio.gather(
-        *(writing.studio.write_descriptions(session_id) for _ in range(3)), return_exceptions=True
+        *(writing.studio.drafts.write_descriptions(session_id) for _ in range(3)), return_exceptions=True
     )
     assert {type(outcome) for outcome in outcomes} == {WriterFailed}
     assert await writing.description(session_id) == DESCRIPTIONS[0]
     held.error = None
-    session = await writing.studio.write_descriptions(session_id)
+    session = await writing.studio.drafts.write_descriptions(session_id)
     assert session.descriptions[Scenario.HOOK].description == "Text 2"
 
 
@@ -641,7 +654,7 @@ async def test_the_writer_is_not_asked_for_a_session_that_is_not_there(
     writing: Rig, held: _HeldWriter
 ) -> None:
     with pytest.raises(NotFound):
-        await writing.studio.write_descriptions("nobody")
+        await writing.studio.drafts.write_descriptions("nobody")
     assert held.calls == []
 
 
@@ -695,7 +708,7 @@ async def test_a_job_that_is_over_is_deleted_as_it_is(rig: Rig) -> None:
 
 async def test_who_deletes_a_job_must_see_it(rig: Rig) -> None:
     annes = rig.studio.seen_by(Viewer(owner="ann"))
-    session = await annes.create_session(BRIEF, DESCRIPTIONS)
+    session = await annes.drafts.create_session(BRIEF, DESCRIPTIONS)
     job_id = (await annes.generate(session.id)).job_id
     with pytest.raises(NotFound):
         await rig.studio.seen_by(Viewer(owner="bob")).delete(job_id)
@@ -765,7 +778,7 @@ async def test_pages_of_jobs_hold_ones_own_newest_first_as_they_are_now(rig: Rig
     annes, bobs = (rig.studio.seen_by(Viewer(owner=name)) for name in ("ann", "bob"))
     made = []
     for studio in (annes, annes, annes, bobs):
-        session = await studio.create_session(BRIEF, DESCRIPTIONS)
+        session = await studio.drafts.create_session(BRIEF, DESCRIPTIONS)
         made.append((await studio.generate(session.id)).job_id)
     await rig.fail(made[0], *Scenario)
 

@@ -237,7 +237,7 @@ async def test_a_removed_video_is_there_for_nobody_and_a_deleted_jobs_is(databas
         assert await database.video(removed.id, viewer) is None
         assert not await database.shows_file(f"{removed.id}.mp4", viewer)
         assert await database.shows_file(f"{deleted.id}.mp4", viewer)
-    assert await database.removed_files() == []
+    assert await database.removed_scenes() == []
 
 
 async def test_files_of_removed_videos_are_known(database: Database) -> None:
@@ -249,9 +249,9 @@ async def test_files_of_removed_videos_are_known(database: Database) -> None:
         lambda it: lifecycle.generated(it, "http://x/y.mp4", None, "y.mp4", NOW),
         lambda it: lifecycle.succeed(it, a_take(it, file="y.mp4"), NOW),
     )
-    assert await database.removed_files() == []
+    assert await database.removed_scenes() == []
     await database.remove_video(scene.id, NOW)
-    assert await database.removed_files() == ["y.mp4"]
+    assert [scene.file for scene in await database.removed_scenes()] == ["y.mp4"]
 
 
 async def test_a_sessions_takes_are_numbered_on_after_a_removal(database: Database) -> None:

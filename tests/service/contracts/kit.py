@@ -196,4 +196,4 @@ async def pressed(ask: Awaitable[Answer]) -> AsyncIterator[asyncio.Task[Answer]]
 
 async def stored(house: House, session_id: str) -> Session:
     """The session as the store has it."""
-    return await house.service.studio.session(session_id)
+    return await house.service.studio.drafts.session(session_id)

@@ -319,7 +319,7 @@ async def test_jobs_of_other_contracts_are_read_here_under_their_own_terms(
     job_id = await paid.generate(session_id)
     await over(paid, job_id)
     body = await status(paid, job_id)
-    assert (body["status"], body["metadata"], body["progress"]) == ("completed", {"partial": True}, 0.82)
+    assert (body["status"], body["metadata"], body["progress"]) == ("completed", {"partial": True}, 1.0)
     monkeypatch.setattr(contract(paid), "_now", lambda: utc_now() + timedelta(days=3))
     found = fits(await result(paid, job_id), replies.CreditsResult)
     assert [it["prompt"] for it in found["videos"]] == [

@@ -12,6 +12,7 @@ import pytest
 
 from service.contracts import event_stream
 from tests.house import House
+from tests.service.contracts.kit import reached
 from tests.wire.runware_server import RunwareServer, Script
 
 ACCEPT = {"Accept": "text/event-stream"}
@@ -120,3 +121,17 @@ async def test_a_quiet_stream_shows_that_it_lives(
 async def test_an_unknown_job_is_a_plain_error(local: House) -> None:
     answer = await local.get("/api/videos/status/nothing", headers=ACCEPT)
     assert (answer.status, answer.json["success"]) == (404, False)
+
+
+async def test_the_stream_of_a_job_that_is_deleted_ends(paid: House, wire: RunwareServer) -> None:
+    """Its record goes while a paid video is still on its way."""
+    wire.script_default(Script(hold=True))
+    job_id = await paid.generate(await paid.session())
+    await reached(paid, job_id, lambda it: all(scene.stage.value == "sent" for scene in it.scenes))
+    async with paid.client.get(f"/api/videos/status/{job_id}", headers=ACCEPT) as stream:
+        async with asyncio.timeout(20):
+            await stream.content.readuntil(b"event: status")
+            assert (await paid.ask("DELETE", f"/api/v1/video-jobs/{job_id}")).status == 204
+            rest = await stream.content.read()
+    assert rest.endswith(b"event: end\ndata: {}\n\n")
+    wire.release()
