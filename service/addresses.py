@@ -45,10 +45,7 @@ _NOT_PUBLIC = tuple(
 
 
 def plain_web_address(url: str) -> str:
-    """The address itself, its scheme in lower case, if every parser reads it alike.
-
-    Raises ``ValueError`` with what is wrong.
-    """
+    """The address itself, if every parser reads it alike. Raises ``ValueError`` with what is wrong."""
     if not _PLAIN.fullmatch(url):
         raise ValueError("must be a plain URL; escape spaces and letters outside ASCII")
     try:
@@ -58,17 +55,16 @@ def plain_web_address(url: str) -> str:
         raise ValueError("is not a valid URL") from None
     if parts.scheme not in ("http", "https") or "@" in parts.netloc:
         raise ValueError("must be an http or https URL without user name")
-    return parts.scheme + url[len(parts.scheme) :]  # by which it is told from the name of an image of ours
+    return url
 
 
 def public_web_address(url: str) -> str:
-    """The same for an address on the internet. Raises ``ValueError`` with what is wrong."""
-    plain = plain_web_address(url)
-    parts = urlsplit(plain)
+    """The address itself. Raises ``ValueError`` with what is wrong."""
+    parts = urlsplit(plain_web_address(url))
     host = parts.hostname or ""
     if not (is_public(host) if _is_number(parts.netloc) else _is_public_name(host)):
         raise ValueError("must be a public address")
-    return plain
+    return url
 
 
 def is_public(number: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from service.production import Production, open_production
 from service.sections import ServerSettings
 from service.settings import Settings
 from service.studio import Studio
+from service.upkeep import upkeep
 from sessions.errors import ConfigError
 
 
@@ -46,7 +48,20 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         production = await open_production(settings, stack)
         http_api = await open_http_api(settings, production, stack)
+        chores = {
+            "forget old idempotency keys": http_api.idempotency.forget_old,
+            "sweep uploads": production.sweep_uploads,
+            "delete copies of removed videos": production.library.sweep_copies,
+        }
+        rounds = asyncio.create_task(upkeep(chores), name="upkeep")
+        stack.push_async_callback(_ended, rounds)
         yield Service(production=production, app=http_api.app, health=http_api.health)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel the task and see it end."""
+    task.cancel()
+    await asyncio.wait({task})
 
 
 @asynccontextmanager

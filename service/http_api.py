@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from service.fetching import ImageFetcher
 from service.intake import ImageIntake
 from service.links import Links
 from service.media.images import ImageCleaner
-from service.production import Production, ended
+from service.production import Production
 from service.rates import Rates
 from service.sections import ServerSettings
 from service.settings import Settings
@@ -49,6 +48,7 @@ class HttpApi:
 
     app: web.Application
     health: HealthContract
+    idempotency: Idempotency
 
 
 async def open_http_api(settings: Settings, production: Production, stack: AsyncExitStack) -> HttpApi:
@@ -58,7 +58,6 @@ async def open_http_api(settings: Settings, production: Production, stack: Async
         identity = Identity(settings.auth, production.database, utc_now)
         stack.push_async_callback(identity.close)
     idempotency = Idempotency(production.database, utc_now)
-    stack.push_async_callback(ended, asyncio.create_task(idempotency.sweep(), name="forget old keys"))
     turnstile = Turnstile(Rates(settings.rates), proxies=settings.rates.proxies)
     health = HealthContract(
         vital={"database": production.database_health, "outputs": production.outputs_health},
@@ -76,7 +75,7 @@ async def open_http_api(settings: Settings, production: Production, stack: Async
     ]
     routes += DocumentsContract(routes, settings.auth).routes()
     app = _application(settings.server, idempotency, Doorkeeper(identity), turnstile, routes)
-    return HttpApi(app=app, health=health)
+    return HttpApi(app=app, health=health, idempotency=idempotency)
 
 
 async def _contracts(

@@ -13,7 +13,7 @@ from service.storage.outputs import Outputs
 from sessions.clock import Clock
 from sessions.errors import NotFound
 from sessions.model import GalleryVideo, JobFigures, Scene, Video
-from sessions.store import Store, StoreUnavailable
+from sessions.store import Store
 from sessions.viewer import EVERYTHING, Viewer
 
 _log = structlog.get_logger(__name__)
@@ -85,11 +85,8 @@ class Library:
 
     async def sweep_copies(self) -> None:
         """The same for copies; takes as long as the mirror does."""
-        try:
-            for scene in await self._store.removed_scenes():
-                await self._discard(scene)
-        except StoreUnavailable as error:
-            _log.warning("library.not_swept", reason=str(error))
+        for scene in await self._store.removed_scenes():
+            await self._discard(scene)
 
     async def _discard(self, scene: Scene) -> bool:
         """Delete the file and its copy; answers whether the file is gone. What stays is tried again."""

@@ -93,6 +93,12 @@ class Production:
             _log.info("job.resumed", job=job_id)
             self.executor.submit(job_id)
 
+    async def sweep_uploads(self) -> None:
+        """Remove images that no job needs any more."""
+        swept = await self.uploads.sweep(await self.database.images_in_use(), utc_now() - _IMAGES_KEPT)
+        if swept:
+            _log.info("uploads.swept", files=swept)
+
     async def database_health(self) -> Health:
         try:
             await self.database.ping()
@@ -115,12 +121,6 @@ class Production:
             f"{parked} scenes were begun with another provider and wait for it" if parked else "none waits"
         )
         return Health(ok=not parked, detail=detail)
-
-
-async def ended(task: asyncio.Task[None]) -> None:
-    """Cancel the task and see it end."""
-    task.cancel()
-    await asyncio.wait({task})
 
 
 async def open_production(settings: Settings, stack: AsyncExitStack) -> Production:
@@ -189,9 +189,6 @@ async def open_production(settings: Settings, stack: AsyncExitStack) -> Producti
     )
     library = Library(store=database, live=live, outputs=storage.outputs, mirror=storage.mirror, now=utc_now)
     await library.sweep()
-    if storage.mirror:
-        sweep = asyncio.create_task(library.sweep_copies(), name="delete copies of removed videos")
-        stack.push_async_callback(ended, sweep)
     return Production(
         database=database,
         studio=studio,
@@ -220,8 +217,6 @@ async def _open_storage(
     uploads = Uploads(settings.images.dir)
     stack.callback(uploads.close)
     uploads.open()
-    if swept := await uploads.sweep(_uploads(unfinished), utc_now() - _IMAGES_KEPT):
-        _log.info("uploads.swept", files=swept)
     downloader = Downloader(settings.downloads, scratch=outputs.folder)
     stack.push_async_callback(downloader.close)
     await downloader.open()
@@ -254,12 +249,6 @@ def _results(unfinished: Sequence[JobSnapshot]) -> set[Path]:
     """Local results that unfinished scenes still need."""
     scenes = (scene for snapshot in unfinished for scene in snapshot.scenes if not scene.terminal)
     return {Path(scene.result) for scene in scenes if scene.result}
-
-
-def _uploads(unfinished: Sequence[JobSnapshot]) -> set[str]:
-    """Images that unfinished scenes still need."""
-    frames = [scene.frames for snapshot in unfinished for scene in snapshot.scenes if not scene.settled]
-    return {image for it in frames for image in (it.first, it.last, *it.references) if image}
 
 
 def _provider(settings: Settings, local: LocalProvider) -> tuple[VideoProvider, Writer]:

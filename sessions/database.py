@@ -194,6 +194,9 @@ class Database:
     async def removed_scenes(self) -> list[Scene]:
         return await self._reads.run(reads.removed_scenes)
 
+    async def images_in_use(self) -> set[str]:
+        return await self._reads.run(reads.images_in_use)
+
     async def forget_file(self, scene_id: str) -> None:
         await self._writes.run(lambda it: writes.forget_file(it, scene_id))
 

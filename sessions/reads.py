@@ -98,6 +98,7 @@ _JOB_OF_ENDED_TASK = (
     )
 )
 _SECRET = sa.select(tables.secrets.c.value).where(tables.secrets.c.name == _by("name"))
+_FRAMES_IN_USE = sa.select(tables.scenes.c.frames).where(tables.unsettled)
 _REMOVED = sa.select(tables.scenes).where(
     tables.scenes.c.removed_at.is_not(None), tables.scenes.c.file.is_not(None)
 )
@@ -193,6 +194,11 @@ def check_room(
 def secret(connection: sa.Connection, name: str) -> bytes | None:
     found: bytes | None = connection.scalar(_SECRET, {"name": name})
     return found
+
+
+def images_in_use(connection: sa.Connection) -> set[str]:
+    found = map(rows.frames_of, connection.execute(_FRAMES_IN_USE).scalars())
+    return {image for it in found for image in (it.first, it.last, *it.references) if image}
 
 
 def removed_scenes(connection: sa.Connection) -> list[Scene]:

@@ -118,7 +118,7 @@ def scene_of(row: RowMapping) -> Scene:
     failure: Mapping[str, Any] | None = values["failure"]
     values |= {
         "scenario": _scenario_of(row),
-        "frames": _frames_of(values["frames"]),
+        "frames": frames_of(values["frames"]),
         "state": SceneState(values["state"]),
         "stage": Stage(values["stage"]),
         "failure": SceneFailure(**failure) if failure else None,
@@ -138,7 +138,7 @@ def _scenario_of(row: RowMapping) -> Scenario | None:
     return Scenario(row["scenario"]) if row["scenario"] else None
 
 
-def _frames_of(stored: Mapping[str, Any]) -> Frames:
+def frames_of(stored: Mapping[str, Any]) -> Frames:
     return Frames(**{**stored, "references": tuple(stored.get("references", ()))})
 
 

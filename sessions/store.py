@@ -164,6 +164,9 @@ class Store(Protocol):
     async def removed_scenes(self) -> list[Scene]:
         """Scenes whose videos have been removed, while the file or its copy may still be somewhere."""
 
+    async def images_in_use(self) -> set[str]:
+        """Images that scenes may still need: addresses, and names in the uploads storage."""
+
     async def forget_file(self, scene_id: str) -> None:
         """The file of a removed video, and its copy, are gone."""
 

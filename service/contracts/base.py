@@ -49,6 +49,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: answered by the thousand; only their errors are worth a line
 _QUIET = frozenset({"GET", "HEAD"})
 
+#: what may be larger than other bodies
+_FORM = "multipart/form-data"
+
 #: finished files: a player asks for one of them piece by piece
 _FILES = "/outputs/"
 
@@ -164,8 +167,15 @@ class Guard:
         if route is not None and self._doorkeeper.asks(route.access) and not _permitted(route, request):
             await self._doorkeeper.admit(request, route.access)
         self._count(request, route)
-        if route is not None and route.form_limit is not None:
-            request[FORM_LIMIT] = route.form_limit
+        if route is None or route.form_limit is None or request.content_type != _FORM:
+            return await self._handled(request, route, handler)
+        request[FORM_LIMIT] = route.form_limit
+        async with self._turnstile.form(request):
+            return await self._handled(request, route, handler)
+
+    async def _handled(
+        self, request: web.Request, route: Route | None, handler: Handler
+    ) -> web.StreamResponse:
         if route is not None and route.creates and idempotency.HEADER in request.headers:
             return await self._idempotency.answer(request, handler)
         return await handler(request)

@@ -56,7 +56,7 @@ def video_body(video: Video, url: str) -> dict[str, Any]:
 
 def _address(image: str | None) -> str | None:
     """The image, if it is an address and no name of ours."""
-    return image if image and image.startswith(("http://", "https://")) else None
+    return image if image and "://" in image else None
 
 
 def _resolution(width: int, height: int) -> Resolution:

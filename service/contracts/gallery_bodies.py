@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
 )
 
 from service.contracts.describing import FilePart
@@ -148,8 +149,10 @@ class GalleryPage(BaseModel):
     limit: int = Field(default=50, ge=0, le=200, description="How many at most")
     offset: int = Field(default=0, ge=0, le=10**9, description="How many to leave out first")
     status: Annotated[
-        Literal["generating", "completed", "failed"] | None, BeforeValidator(_blank_is_none)
-    ] = Field(default=None, description="Only those")
+        Literal["generating", "completed", "failed"] | None,
+        BeforeValidator(_blank_is_none),
+        WithJsonSchema({"type": "string", "enum": ["generating", "completed", "failed", ""]}),
+    ] = Field(default=None, description="Only those; empty: all")
 
 
 def ids_of(video_id: str | None, task_id: str | None) -> tuple[str | None, str | None]:

@@ -35,9 +35,6 @@ REPLAYED = "Idempotency-Replayed"
 #: visible ASCII, as it is or, as the draft has it, in quotes; a regular expression
 KEY = r'"[!#-~]{1,255}"|[!#-~]{1,255}'
 
-#: pause between two rounds of forgetting old keys, in seconds
-_SWEEP = 3600.0
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KEYED = web.RequestKey("keyed", KeyedRequest)
 
@@ -85,14 +82,9 @@ class Idempotency:
         finally:
             del self._under_way[caller, key]
 
-    async def sweep(self) -> None:
-        """Forget keys that are too old, for ever."""
-        while True:
-            try:
-                await self._store.forget_requests(self._now() - KEPT)
-            except Exception:  # noqa: BLE001 - old keys do no harm; the next round may work
-                _log.exception("idempotency.not_swept")
-            await asyncio.sleep(_SWEEP)
+    async def forget_old(self) -> None:
+        """Forget keys that are too old."""
+        await self._store.forget_requests(self._now() - KEPT)
 
     async def _first(
         self, request: web.Request, handler: Handler, caller: str, key: str, fingerprint: str

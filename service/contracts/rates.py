@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import ipaddress
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 from aiohttp import hdrs, web
 
@@ -16,6 +20,18 @@ from sessions.errors import TooMany
 READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
+#: forms of one client in memory at the same time
+_FORMS = 4
+
+
+@dataclass(eq=False)
+class _Line:
+    """The forms of one client."""
+
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FORMS))
+    forms: int = 0  #: that are read or wait
+
+
 class Turnstile:
     """Counts the requests of each client.
 
@@ -26,6 +42,7 @@ class Turnstile:
     def __init__(self, rates: Rates, *, proxies: int) -> None:
         self._rates = rates
         self._proxies = proxies
+        self._lines: dict[str, _Line] = {}
 
     def look(self, request: web.Request) -> None:
         """A poll: each address is counted on its own, query and all, so that jobs do not take turns from
@@ -41,6 +58,20 @@ class Turnstile:
         """Whatever makes or changes something; who may hand in a batch is not counted."""
         if Scope.BATCH not in scopes_of(request):
             _let_in(self._rates.create(self._client(request)))
+
+    @contextlib.asynccontextmanager
+    async def form(self, request: web.Request) -> AsyncIterator[None]:
+        """Wait until a form with files may be read: it is held in memory for as long as its client likes."""
+        client = self._client(request)
+        line = self._lines.setdefault(client, _Line())
+        line.forms += 1
+        try:
+            async with line.room:
+                yield
+        finally:
+            line.forms -= 1
+            if not line.forms:
+                del self._lines[client]
 
     def _client(self, request: web.Request) -> str:
         """The caller, if known; else the address, which no name of a caller can look like."""

@@ -40,7 +40,11 @@ Line = Annotated[
     AfterValidator(_printable),
     _NOT_BLANK,
 ]
-OptionalLine = Annotated[Line | None, BeforeValidator(_blank_is_none)]
+OptionalLine = Annotated[
+    Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable)]
+    | None,
+    BeforeValidator(_blank_is_none),
+]
 Paragraph = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_printable)
 ]

@@ -298,8 +298,9 @@ class ClipRecipe:
         """The images as the provider takes them: what was uploaded goes along with the task."""
 
         async def sendable(image: str) -> str:
-            if image.startswith(("http://", "https://")):
-                return image
+            scheme, mark, rest = image.partition("://")
+            if mark:  # an address, whose scheme may be in capitals
+                return f"{scheme.lower()}://{rest}"
             try:
                 return _data_uri(image, await self._uploads.read(image))
             except NotFound:

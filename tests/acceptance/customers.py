@@ -1,7 +1,7 @@
 """Customers of the chaos run: they order clips that cost credits, lose answers, and change their minds.
 
-An order that was not answered is placed again with the same key and the same bytes, as by a client
-that cannot know whether it was heard; so is, now and then, one that was answered.
+An order that was not answered is placed again with the same key, as by a client that cannot know
+whether it was heard; so is, now and then, one that was answered.
 """
 
 from __future__ import annotations

@@ -25,10 +25,11 @@ _KEY = "Idempotency-Key"
 _SCENARIOS = ("hook", "problem", "solution", "cta")
 _IMAGE = "https://images.example.com/lamp.jpg"
 _PICTURE = picture()
+_LONGEST_WAIT = 60
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 
-#: longer prompts than this are too long for the model, all fields of a scene together
-_PROMPT = 9000
+#: longer prompts than this are too long for the model; a scene's is made of up to eight texts
+_PROMPT = 8000
 
 #: of four requests, so many are about something that is there
 _REAL = 3
@@ -51,13 +52,14 @@ def mended(case: Case[Any], known: Known) -> None:
 
     for values, location, mend in (
         (case.path_parameters, ParameterLocation.PATH, _users),
-        (case.query, ParameterLocation.QUERY, _QUERIES.get(operation, _query)),
+        (case.query, ParameterLocation.QUERY, _QUERIES.get(operation, _users)),
         (case.body, ParameterLocation.BODY, _BODIES.get(operation, _nothing)),
     ):
         if isinstance(values, dict) and location in good:
             for name in [*values]:
                 values[name] = there(name) or values[name]
             mend(values)
+    _impatient(case.query)
     if operation == "createVideoJob" and ParameterLocation.BODY not in good:
         _still_wrong_in_a_form(case.body)
     if ParameterLocation.HEADER in good and _KEY in case.headers:
@@ -84,10 +86,10 @@ def _number(case: Case[Any]) -> int:
 # ---------------------------------------------------------------------- what no schema can say
 
 
-def _query(query: Body) -> None:
-    if "wait" in query:
-        query["wait"] = 0  # nothing changes while we wait
-    _users(query)
+def _impatient(query: Body) -> None:
+    """Nothing changes while we wait."""
+    if query.get("wait") in range(_LONGEST_WAIT + 1):
+        query["wait"] = 0
 
 
 def _which(query: Body) -> None:
@@ -131,14 +133,13 @@ def _each_once(scenes: list[Body]) -> Iterator[Body]:
 
 
 def _description(scene: Body) -> None:
-    """What is approved has a text; all texts together are the prompt."""
+    """All texts together are the prompt, also with those of earlier changes."""
     if scene.get("duration") is not None:
         scene["duration"] = 1 + int(scene["duration"]) % 60
-    if scene.get("approved"):
-        scene["description"] = f"A lamp {scene.get('description', '')}"
-    if sum(len(text) for text in scene.values() if isinstance(text, str)) > _PROMPT:
-        for name, text in scene.items():
-            scene[name] = text[:500] if isinstance(text, str) else text
+    texts = {name: text for name, text in scene.items() if isinstance(text, str) and name != "scenario"}
+    if texts or scene.get("approved"):
+        texts["description"] = f"A lamp {scene.get('description', '')}"
+    scene.update({name: text[: _PROMPT // 8] for name, text in texts.items()})
 
 
 def _film(scene: Body) -> None:
@@ -167,6 +168,12 @@ def _addresses(body: Body) -> None:
             body[name] = _IMAGE
 
 
+def _prompt(body: Body, *, needed: bool = False) -> None:
+    """As long as the model takes it."""
+    if body.get("prompt") or needed:
+        body["prompt"] = f"A lamp {body.get('prompt') or ''}"[:_PROMPT]
+
+
 def _files(body: Body) -> None:
     for name in ("imageFile", "image", "initialImage", "endFrame"):
         if name in body:
@@ -182,8 +189,7 @@ def _gallery(body: Body) -> None:
     images = [name for name in ("imageUrl", "imageFile", "image") if body.get(name)]
     for name in images[1:]:
         del body[name]
-    if body.get("prompt") or not images:
-        body["prompt"] = f"A lamp {body.get('prompt') or ''}"[:_PROMPT]
+    _prompt(body, needed=not images)
 
 
 def _video_job(body: Body) -> None:
@@ -191,16 +197,13 @@ def _video_job(body: Body) -> None:
     _files(body)
     if "initialImage" not in body:
         body.pop("endFrame", None)
-        body["prompt"] = f"A lamp {body.get('prompt') or ''}"
-    if body.get("prompt"):
-        body["prompt"] = body["prompt"][:_PROMPT]
+    _prompt(body, needed="initialImage" not in body)
     _users(body)
 
 
 def _credits(body: Body) -> None:
     _addresses(body)
-    if body.get("prompt"):
-        body["prompt"] = f"A lamp {body['prompt']}"[:_PROMPT]
+    _prompt(body)
     person = body.get("reference_person") or {}
     for name in ("person_id", "relationship"):
         if person.get(name) is not None and not is_name(person[name]):

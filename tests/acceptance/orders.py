@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -25,8 +26,6 @@ _PATHS: Mapping[Api, str] = MappingProxyType(
 _ID_FIELDS: Mapping[Api, str] = MappingProxyType(
     {"video_jobs": "id", "credits": "job_id", "gallery": "videoId"}
 )
-
-_BOUNDARY = "the-boundary-of-chaos"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,7 @@ class Request:
 
 
 def placing(plan: Plan) -> Request:
-    """An order, the same bytes under the same key each time."""
+    """An order, with the same key each time."""
     body, content_type = _body(plan)
     headers = {"Content-Type": content_type, "Idempotency-Key": plan.prompt.replace(" ", "-")}
     return Request(method="POST", path=_PATHS[plan.api], body=body, headers=headers)
@@ -126,7 +125,7 @@ def state_in(answer: Answer) -> str:
 
 
 def _body(plan: Plan) -> tuple[bytes, str]:
-    """Content and content type of an order, the same bytes each time."""
+    """Content and content type of an order."""
     if plan.api != "video_jobs":
         return json.dumps({"prompt": plan.prompt}).encode(), "application/json"
     fields = {
@@ -137,13 +136,10 @@ def _body(plan: Plan) -> tuple[bytes, str]:
         "durationSeconds": "4",
         "mockMode": "false",
     }
-    parts = [_part(f'name="{name}"', value.encode()) for name, value in fields.items()]
+    parts = [(f'name="{name}"', value.encode()) for name, value in fields.items()]
     if plan.picture:
-        about = 'name="initialImage"; filename="first.png"\r\nContent-Type: image/png'
-        parts.append(_part(about, plan.picture))
-    return b"".join([*parts, f"--{_BOUNDARY}--\r\n".encode()]), f"multipart/form-data; boundary={_BOUNDARY}"
-
-
-def _part(about: str, content: bytes) -> bytes:
-    head = f"--{_BOUNDARY}\r\nContent-Disposition: form-data; {about}\r\n\r\n"
-    return head.encode() + content + b"\r\n"
+        parts.append(('name="initialImage"; filename="first.png"\r\nContent-Type: image/png', plan.picture))
+    boundary = uuid.uuid4().hex  # another one each time, as browsers do
+    begin = f"--{boundary}\r\nContent-Disposition: form-data; "
+    form = b"".join(f"{begin}{about}\r\n\r\n".encode() + content + b"\r\n" for about, content in parts)
+    return form + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

@@ -77,8 +77,8 @@ def _schema(*, identity: bool, examples: int) -> BaseSchema:
     return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(config))
 
 
-OPEN = _schema(identity=False, examples=50)
-CLOSED = _schema(identity=True, examples=15)
+OPEN = _schema(identity=False, examples=40)
+CLOSED = _schema(identity=True, examples=10)
 
 #: the statuses of each operation's answers, by the name of the server
 _Answers = defaultdict[tuple[str, str], set[int]]

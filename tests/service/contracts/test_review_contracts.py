@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from service.contracts import idempotency
+from service.contracts.monitor import MonitorContract
+from service.contracts.rates import Turnstile
 from service.intake import ImageIntake
 from service.rates import Rates
 from sessions.errors import ConfigError
 from tests.house import Answer, House, runware_layer, settings_for
 from tests.service.contracts import credits_kit, gallery_kit
+from tests.service.contracts.kit import connect
 from tests.service.contracts.test_identity import ANN, BEN, ON
 from tests.service.contracts.video_jobs_kit import PATH, ended, form, order, picture, problem, small_house
 from tests.wire.runware_server import RunwareServer
@@ -33,6 +36,25 @@ async def with_image(house: House, who: dict[str, str], colour: str = "orange", 
     """An order of a video from an image."""
     files = ("initialImage", picture(colour)), ("endFrame", picture(f"dark{colour}"))
     return await house.ask("POST", PATH, data=form(order(**how), *files), headers=who)
+
+
+async def stalled(house: House, who: dict[str, str]) -> asyncio.StreamWriter:
+    """A form that has begun, and goes no further."""
+    begin = (
+        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {who['Authorization']}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 50000000\r\n\r\n"
+        '--x\r\nContent-Disposition: form-data; name="initialImage"; filename="a"\r\n\r\n'
+    )
+    _, writer = await connect(house, begin.encode())
+    return writer
+
+
+def turnstile_of(house: House) -> Turnstile:
+    for route in house.service.app.router.routes():
+        found = getattr(route.handler, "__self__", None)
+        if isinstance(found, MonitorContract):
+            return found._turnstile
+    raise AssertionError("the monitor has the turnstile")
 
 
 # ---------------------------------------------------------------------- memory and disk
@@ -102,6 +124,26 @@ async def test_a_large_body_is_not_read_as_json_for_its_fingerprint(
     assert read == []
 
 
+async def test_a_user_who_sends_many_forms_slowly_fills_neither_the_memory_nor_the_way_of_others(
+    tmp_path: Path,
+) -> None:
+    """Each held up to 50 MiB for as long as its sender liked, two hundred of them at once."""
+    async with small_house(tmp_path, ON, {"credits": {"opening_tokens": 1000}}) as house:
+        begun = [await stalled(house, ANN) for _ in range(10)]
+        await asyncio.gather(*(writer.drain() for writer in begun))
+        assert (await with_image(house, BEN)).status == 202  # the server has looked at all of them by now
+        turnstile = turnstile_of(house)
+        (line,) = turnstile._lines.values()
+        assert (line.forms, line.room.locked()) == (10, True)
+        assert (await house.post(PATH, order(), headers=ANN)).status == 202  # small bodies are not concerned
+        for writer in begun:
+            writer.close()
+        async with asyncio.timeout(10):
+            while turnstile._lines:
+                await asyncio.sleep(0)
+        assert (await with_image(house, ANN)).status == 202
+
+
 def test_long_addresses_do_not_fill_the_memory() -> None:
     """A stranger's made-up queries, of 8 KiB each, were all remembered for a while."""
     settings = settings_for(Path("nowhere"), {"rates": {"reads_per_path": 5, "reads": 200}}).rates
@@ -121,8 +163,15 @@ async def test_the_scheme_of_an_address_may_be_written_in_capitals(tmp_path: Pat
     async with small_house(tmp_path) as house:
         video_id, _ = await gallery_kit.ordered(house, {"imageUrl": address, "duration": 1})
         assert (await ended(house, video_id)).job.state.value == "succeeded"
-        first = (await ended(house, video_id)).scenes[0].frames.first
-        assert first == f"{scheme.lower()}://example.com/A.jpg"
+        video = (await house.get(f"/videos/{video_id}")).json["video"]
+        assert video["source_image_url"] == address
+
+
+async def test_an_address_goes_to_the_provider_with_a_plain_scheme(paid: House, wire: RunwareServer) -> None:
+    session_id = await paid.session(product_image_url="HTTPS://example.com/A.jpg")
+    await paid.finished(await paid.generate(session_id))
+    assert "https://example.com/A.jpg" in str(wire.charges[0])
+    assert "HTTPS" not in str(wire.charges[0])
 
 
 # ---------------------------------------------------------------------- odd settings
@@ -156,7 +205,7 @@ def test_the_scenes_api_may_be_limited(tmp_path: Path) -> None:
 
 async def test_forty_orders_at_once_spend_what_is_there_and_no_more(tmp_path: Path) -> None:
     async with small_house(tmp_path, ON, {"credits": {"opening_tokens": 170}}) as house:
-        body = order(prompt="A lamp [[slow 20s]]")
+        body = order(prompt="A lamp [[slow 2s]]")
         answers = await asyncio.gather(*(house.post(PATH, body, headers=ANN) for _ in range(40)))
         assert sorted(answer.status for answer in answers) == [202] * 3 + [402] * 37
         jobs = [answer.json["id"] for answer in answers if answer.status == 202]

@@ -18,6 +18,8 @@ from tests.house import House
 from tests.service.contracts.kit import reached
 from tests.service.contracts.test_identity import ON
 from tests.service.contracts.video_jobs_kit import PATH, ended, ordered, small_house
+from tests.wire.cloudinary import CLOUD, KEY, CloudinaryServer
+from tests.wire.cloudinary import SECRET as CLOUD_SECRET
 
 ADDRESSES = ("/video-monitor", "/AIStudio/video-monitor")
 STATIC = Path(pages.__file__).with_name("static")
@@ -164,6 +166,20 @@ async def test_what_has_not_changed_is_asked_for_and_not_sent_again(tmp_path: Pa
     assert "If-None-Match" not in seen["requests"][0]["headers"]
     assert seen["requests"][1]["headers"]["If-None-Match"].startswith('W/"')
     assert len(list(parts(seen["jobs"], "job-card"))) == 1
+
+
+@pytest.mark.skipif(NODE is None, reason="there is no node")
+async def test_a_video_elsewhere_is_a_link_and_is_not_loaded(tmp_path: Path) -> None:
+    async with CloudinaryServer() as cloud:
+        account = {"cloud_name": CLOUD, "api_key": KEY, "api_secret": CLOUD_SECRET, "api_url": cloud.address}
+        layer = {"monitor": {"preview": True}, "cloudinary": {"enabled": True, **account}}
+        async with small_house(tmp_path, layer) as house:
+            await ended(house, (await ordered(house))["id"])
+            seen = await watched(house, looks=1)
+    (card,) = parts(seen["jobs"], "job-card")
+    assert list(parts(card, "video")) == []
+    (link,) = parts(card, "a")
+    assert link["href"].startswith("https://res.cloudinary.com/")
 
 
 @pytest.mark.skipif(NODE is None, reason="there is no node")
