@@ -55,13 +55,13 @@ Origin = Annotated[str, AfterValidator(_origin)]
 
 def _listed(given: Any) -> Any:
     """The environment has no lists: there it is one text, with commas."""
-    return given.split(",") if isinstance(given, str) else given
+    return [item.strip() for item in given.split(",")] if isinstance(given, str) else given
 
 
 class ServerSettings(Section):
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
-    names: tuple[str, ...]
+    names: Annotated[tuple[str, ...], BeforeValidator(_listed)]
     public_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")]
     body_limit_kib: Annotated[int, Field(ge=1, le=65536)]
     body_seconds: Positive
@@ -90,7 +90,7 @@ class AuthSettings(Section):
     open_scenes: bool
     leeway_seconds: Annotated[float, Field(ge=0, le=300)]
     cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")]
-    roles: tuple[str, ...]
+    roles: Annotated[tuple[str, ...], BeforeValidator(_listed)]
     link_hours: Annotated[float, Field(ge=1, le=8760)]
 
     @field_validator("jwt_secret")
@@ -162,7 +162,7 @@ RetryCode = Literal["provider", "rateLimit", "timeout", "serverError", "connecti
 
 class RetriesSettings(Section):
     most: Annotated[int, Field(ge=0, le=20)]
-    codes: tuple[RetryCode, ...]
+    codes: Annotated[tuple[RetryCode, ...], BeforeValidator(_listed)]
     pause_seconds: Positive
 
 

@@ -38,10 +38,7 @@ _LAYER: dict[str, Any] = {
     "models": {"local:preview@1": _TINY},
     "limits": {"slots": 1},
     "local": {"workers": 1},
-    "terms": {
-        "video_jobs": {"currency": "tokens", "price": 50},
-        "credits": {"currency": "dust", "price": 10, "price_with_image": 8},
-    },
+    "terms": {"video_jobs": {"running": 10**6}},
     "credits": {"opening_tokens": 10**9, "opening_dust": 10**9},
     "server": {"port": 0, "shutdown_seconds": 0},
 }

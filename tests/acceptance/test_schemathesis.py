@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from hypothesis import HealthCheck, Phase, settings
 from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
 from schemathesis.schemas import BaseSchema
@@ -58,6 +59,8 @@ def _schema(*, identity: bool, examples: int) -> BaseSchema:
             "with-security-parameters": False,  # shown are real credentials
         },
         "checks": {"positive_data_acceptance": {"expected-statuses": _STATES}},
+        # In a chain it matters what has been done before; each request alone is met by the other phases.
+        "phases": {"stateful": {"checks": {"positive_data_acceptance": {"enabled": False}}}},
         "operations": [
             {
                 "include-operation-id": _SHARED,
@@ -71,11 +74,26 @@ def _schema(*, identity: bool, examples: int) -> BaseSchema:
                     "unsupported_method": {"enabled": False},
                 },
             },
+            {
+                # DELETE of a job cancels it, and that can be read
+                "include-operation-id": ["getCreditJobStatus", "getCreditJobResult"],
+                "checks": {"use_after_free": {"enabled": False}},
+            },
         ],
     }
     document = described(identity=identity)
     return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(config))
 
+
+_CHAINS = settings(
+    max_examples=40,
+    stateful_step_count=6,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 OPEN = _schema(identity=False, examples=40)
 CLOSED = _schema(identity=True, examples=10)
@@ -95,16 +113,19 @@ def answers() -> _Answers:
     return defaultdict(set)
 
 
-def _ask(case: Case[Any], server: Served) -> int:
-    """The status of the answer, which is as the description has it."""
-    mended(case, server.known)
+def _how(case: Case[Any], server: Served) -> dict[str, Any]:
+    """How the request is sent."""
     operation = operation_of(case)
     headers = dict(server.admin if operation in _ADMIN else server.user)
     if operation == "regenerateScene":
         headers["Prefer"] = "respond-async"  # else the answer waits for a video
-    return case.call_and_validate(
-        base_url=server.address, headers=headers, allow_redirects=False, timeout=30
-    ).status_code
+    return {"base_url": server.address, "headers": headers, "allow_redirects": False, "timeout": 60}
+
+
+def _ask(case: Case[Any], server: Served) -> int:
+    """The status of the answer, which is as the description has it."""
+    mended(case, server.known)
+    return case.call_and_validate(**_how(case, server)).status_code
 
 
 @OPEN.parametrize()
@@ -117,6 +138,19 @@ def test_answers_are_as_described(case: Case[Any], server: Served, answers: _Ans
 @pytest.mark.parametrize("server", ["identity on"], indirect=True)
 def test_answers_are_as_described_with_identity(case: Case[Any], server: Served, answers: _Answers) -> None:
     answers["on", operation_of(case)].add(_ask(case, server))
+
+
+@pytest.mark.parametrize("server", ["identity on"], indirect=True)
+def test_chains_of_requests_are_answered_as_described(server: Served) -> None:
+    """Ids of an answer go into further requests: what was made is there, and what was deleted is not."""
+
+    def before_call(_chain: Any, case: Case[Any]) -> None:
+        case.query.pop("user_id", None)  # all are of the same user
+        mended(case, {})
+
+    chain = CLOSED.as_state_machine()
+    hooks = {"before_call": before_call, "get_call_kwargs": lambda _chain, case: _how(case, server)}
+    type("Chain", (chain,), hooks).run(settings=_CHAINS)  # type: ignore[attr-defined] # it is one
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,14 @@ def test_the_own_file_is_named_by_argument_else_by_variable_else_lies_here(tmp_p
         ("SCENEWRIGHT_LOCAL__WORKERS", "3", "local.workers", 3),
         ("SCENEWRIGHT_DOWNLOADS__PAUSE_SECONDS", "0.25", "downloads.pause_seconds", 0.25),
         ("scenewright_server__port", "1", "server.port", 8420),
+        (
+            "SCENEWRIGHT_SERVER__NAMES",
+            "a.example.com, b.example.com",
+            "server.names",
+            ("a.example.com", "b.example.com"),
+        ),
+        ("SCENEWRIGHT_AUTH__ROLES", "", "auth.roles", ("authenticated",)),
+        ("SCENEWRIGHT_RETRIES__CODES", "timeout", "retries.codes", ("timeout",)),
     ],
 )
 def test_a_variable_sets_its_setting(name: str, value: str, place: str, expected: object) -> None:

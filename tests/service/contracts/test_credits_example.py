@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.house import House
+from tests.node import NODE
 from tests.service.contracts.credits_kit import charged
 from tests.wire.runware_server import RunwareServer, Script
 
@@ -64,16 +62,11 @@ globalThis.fetch = async (path, how = {}) => {
 };
 """
 
-NODE = shutil.which("node")
-
-pytestmark = pytest.mark.skipif(NODE is None, reason="the example is JavaScript, and there is no node")
-
 
 async def seen(house: House, folder: Path, request: Any) -> list[Any]:
     """What the example has asked for and got."""
     script = folder / "example.mjs"
     script.write_text(PAGE + EXAMPLE)
-    assert NODE
     process = await asyncio.create_subprocess_exec(
         NODE, str(script), house.address, json.dumps(request), stdout=asyncio.subprocess.PIPE
     )

@@ -115,7 +115,7 @@ def job_of(*scenes: Scene, **changes: Any) -> JobSnapshot:
         ([QUEUED, STARTING], "starting", 0.05, "Waiting in the queue", None),
         ([STARTING, SENT], "processing", 0.27, "Starting video generation", None),
         ([DONE, SENT], "processing", 0.72, "Generating video", None),
-        ([DONE, FAILED, CANCELLED], "completed", 0.48, "Completed in part", None),
+        ([DONE, FAILED, CANCELLED], "completed", 1.0, "Completed in part", None),
     ],
 )
 def test_a_status_for_every_state(

@@ -18,6 +18,7 @@ from aiohttp import web
 from service import http_api
 from service.fetching import ImageFetcher
 from tests.house import House, open_house, runware_layer, settings_for
+from tests.node import NODE
 from tests.service.contracts.gallery_kit import EXAMPLE, GENERATE, LIST, asked, ordered, over, picture
 from tests.service.contracts.kit import reached
 from tests.service.contracts.test_identity import ON, as_user, token
@@ -105,13 +106,10 @@ async def test_with_previews(tmp_path: Path) -> None:
         assert (video["id"], video["userId"], video["videoUrl"]) == (ids[0], USER, polls[-1]["videoUrl"])
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
 async def test_with_a_browsers_fetch(tmp_path: Path) -> None:
-    node = shutil.which("node")
-    assert node is not None
     async with open_house(settings_for(tmp_path, ON)) as house:
         told = await run(
-            node,
+            NODE,
             "--input-type=module",
             "--eval",
             CLIENT,

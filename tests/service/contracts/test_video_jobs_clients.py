@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.house import House
+from tests.node import NODE
 from tests.service.contracts.test_identity import ANN, ON, token
 from tests.service.contracts.video_jobs_kit import (
     PATH,
@@ -160,12 +161,11 @@ async def run(*command: str) -> str:
     return out.decode()
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
 async def test_the_documents_client_runs_unchanged(house: House, tmp_path: Path) -> None:
     script = tmp_path / "client.cjs"
     script.write_text(CLIENT + USAGE, encoding="utf-8")
     image = base64.b64encode(picture()).decode()
-    said = json.loads(await run("node", str(script), f"{house.address}/api/v1", token("ann"), image))
+    said = json.loads(await run(NODE, str(script), f"{house.address}/api/v1", token("ann"), image))
     assert (said["job"]["status"], said["job"]["tokensConsumed"]) == ("PENDING", 50)
     assert said["job"]["userId"] == "ann"
     assert said["seen"][-1] == ["SUCCEEDED", 100]
@@ -180,7 +180,6 @@ async def test_the_documents_client_runs_unchanged(house: House, tmp_path: Path)
         checked(job)
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
 async def test_the_documents_client_tells_of_missing_tokens(tmp_path: Path) -> None:
     script = tmp_path / "client.cjs"
     script.write_text(
@@ -196,7 +195,7 @@ new VideoGenerationClient(apiBase, userToken)
         encoding="utf-8",
     )
     async with small_house(tmp_path, ON, {"credits": {"opening_tokens": 20}}) as house:
-        said = await run("node", str(script), f"{house.address}/api/v1", token("ann"))
+        said = await run(NODE, str(script), f"{house.address}/api/v1", token("ann"))
     assert said.strip() == (
         "Insufficient tokens: "
         "Insufficient tokens. Operation 'video_generation' costs 50 tokens but you have 20."

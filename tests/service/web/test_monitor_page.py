@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from service.contracts import monitor
 from service.web import pages
 from tests.house import House
+from tests.node import NODE
 from tests.service.contracts.kit import reached
 from tests.service.contracts.test_identity import ON
 from tests.service.contracts.video_jobs_kit import PATH, ended, ordered, small_house
@@ -23,7 +23,6 @@ from tests.wire.cloudinary import SECRET as CLOUD_SECRET
 
 ADDRESSES = ("/video-monitor", "/AIStudio/video-monitor")
 STATIC = Path(pages.__file__).with_name("static")
-NODE = shutil.which("node")
 
 FEED = f"{PATH}/all"
 SECRET = "a token that opens the monitor"
@@ -92,7 +91,6 @@ def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def watched(house: House, *, looks: int, token: str = "") -> Any:
     """What somebody sees who has the page open; in Node.js, whose stand-in for a browser knows no more."""
-    assert NODE is not None
     stand_in, script = Path(__file__).with_name("page_stand_in.mjs"), STATIC / "monitor.js"
     process = await asyncio.create_subprocess_exec(
         *(NODE, "--no-warnings", str(stand_in)),
@@ -118,7 +116,6 @@ def text(card: Any, word: str) -> str:
     return str(found["textContent"])
 
 
-@pytest.mark.skipif(NODE is None, reason="there is no node")
 async def test_it_shows_each_job_and_asks_again_every_three_seconds(tmp_path: Path) -> None:
     async with small_house(tmp_path, {"monitor": {"preview": True}}) as house:
         made = (await ordered(house, prompt="A lamp"))["id"]
@@ -156,7 +153,6 @@ async def test_it_shows_each_job_and_asks_again_every_three_seconds(tmp_path: Pa
     assert film.status == 200
 
 
-@pytest.mark.skipif(NODE is None, reason="there is no node")
 async def test_what_has_not_changed_is_asked_for_and_not_sent_again(tmp_path: Path) -> None:
     async with small_house(tmp_path) as house:
         await ended(house, (await ordered(house))["id"])
@@ -168,7 +164,6 @@ async def test_what_has_not_changed_is_asked_for_and_not_sent_again(tmp_path: Pa
     assert len(list(parts(seen["jobs"], "job-card"))) == 1
 
 
-@pytest.mark.skipif(NODE is None, reason="there is no node")
 async def test_a_video_elsewhere_is_a_link_and_is_not_loaded(tmp_path: Path) -> None:
     async with CloudinaryServer() as cloud:
         account = {"cloud_name": CLOUD, "api_key": KEY, "api_secret": CLOUD_SECRET, "api_url": cloud.address}
@@ -182,7 +177,6 @@ async def test_a_video_elsewhere_is_a_link_and_is_not_loaded(tmp_path: Path) -> 
     assert link["href"].startswith("https://res.cloudinary.com/")
 
 
-@pytest.mark.skipif(NODE is None, reason="there is no node")
 async def test_a_closed_monitor_says_so_and_takes_its_token(tmp_path: Path) -> None:
     async with small_house(tmp_path, {"monitor": {"open": False, "token": SECRET}}) as house:
         await ended(house, (await ordered(house))["id"])
