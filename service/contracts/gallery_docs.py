@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from service.contracts import gallery_bodies as bodies
 from service.contracts import gallery_replies as replies
@@ -19,7 +19,10 @@ VIDEOS = Tag(
     ),
 )
 
-_Uuid = Annotated[str | None, Field(json_schema_extra={"format": "uuid"})]
+#: an id in an address; an empty one is none
+_Uuid = Annotated[
+    str | None, WithJsonSchema({"anyOf": [{"type": "string", "format": "uuid"}, {"const": ""}]})
+]
 
 
 class AskedVideo(BaseModel):

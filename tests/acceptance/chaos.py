@@ -92,7 +92,7 @@ class Chaos:
 
     async def _live(self, server: ServerProcess, wire: RunwareProcess, life: Life) -> None:
         """Some jobs, answered; then the end, while further ones are on their way in."""
-        before = await wire.state()
+        before = await wire.counts()
         await self._customers.catch_up(server)
         await asyncio.gather(
             *(self._order(server, job) for job in life.jobs), self._customers.place(server, life.clips)
@@ -131,7 +131,7 @@ class Chaos:
         if count is None:
             return
         async with asyncio.timeout(_PATIENCE):
-            while (await wire.state())[count] < before[count] + life.seen:
+            while (await wire.counts())[count] < before[count] + life.seen:
                 await asyncio.sleep(0.005)
 
     async def _order(self, server: ServerProcess, job: FourScenes) -> None:

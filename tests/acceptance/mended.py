@@ -87,14 +87,15 @@ def _number(case: Case[Any]) -> int:
 
 
 def _impatient(query: Body) -> None:
-    """Nothing changes while we wait."""
-    if query.get("wait") in range(_LONGEST_WAIT + 1):
-        query["wait"] = 0
+    """Nothing changes while we wait, in a right request or in one that is wrong elsewhere."""
+    seconds = query.get("wait")
+    if isinstance(seconds, int | str) and str(seconds) in map(str, range(_LONGEST_WAIT + 1)):
+        query["wait"] = type(seconds)(0)
 
 
 def _which(query: Body) -> None:
     """One of both is needed."""
-    if not query.keys() & {"videoId", "taskId"}:
+    if not (query.get("videoId") or query.get("taskId")):
         query["videoId"] = _NOBODY
 
 

@@ -159,9 +159,9 @@ async def test_a_bad_setting_is_one_readable_line(
 
 async def test_migrate_and_doctor_report(tmp_path: Path) -> None:
     code, out, _ = await scenewright(tmp_path, "migrate")
-    assert (code, "schema 0004, was empty" in out) == (0, True)
+    assert (code, "schema 0006, was empty" in out) == (0, True)
     code, out, _ = await scenewright(tmp_path, "migrate")
-    assert (code, "schema 0004 already" in out) == (0, True)
+    assert (code, "schema 0006 already" in out) == (0, True)
     code, out, errors = await scenewright(tmp_path, "doctor", COLUMNS="200")
     assert (code, out.count("ok ")) == (0, 5), out + errors
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.errors import FlakyStrategyDefinition
 from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import FailureGroup
 from schemathesis.schemas import BaseSchema
 
 from tests.acceptance.made_up import Served, described, served
@@ -59,8 +62,12 @@ def _schema(*, identity: bool, examples: int) -> BaseSchema:
             "with-security-parameters": False,  # shown are real credentials
         },
         "checks": {"positive_data_acceptance": {"expected-statuses": _STATES}},
-        # In a chain it matters what has been done before; each request alone is met by the other phases.
-        "phases": {"stateful": {"checks": {"positive_data_acceptance": {"enabled": False}}}},
+        "phases": {
+            # What is wrong at the limits is refused by the same code, whoever asks.
+            "coverage": {"generation": {"mode": "positive" if identity else "all"}},
+            # In a chain it matters what has been done before; the other phases have each request alone.
+            "stateful": {"checks": {"positive_data_acceptance": {"enabled": False}}},
+        },
         "operations": [
             {
                 "include-operation-id": _SHARED,
@@ -85,10 +92,11 @@ def _schema(*, identity: bool, examples: int) -> BaseSchema:
     return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(config))
 
 
-_CHAINS = settings(
-    max_examples=40,
+#: so many times so many chains of so many requests
+_CHAINS = 10
+_CHAIN = settings(
+    max_examples=5,
     stateful_step_count=6,
-    derandomize=True,
     database=None,
     deadline=None,
     phases=[Phase.generate],
@@ -142,15 +150,31 @@ def test_answers_are_as_described_with_identity(case: Case[Any], server: Served,
 
 @pytest.mark.parametrize("server", ["identity on"], indirect=True)
 def test_chains_of_requests_are_answered_as_described(server: Served) -> None:
-    """Ids of an answer go into further requests: what was made is there, and what was deleted is not."""
+    """Ids of an answer go into further requests: what was made is there, and what was deleted is not.
 
-    def before_call(_chain: Any, case: Case[Any]) -> None:
-        case.query.pop("user_id", None)  # all are of the same user
-        mended(case, {})
+    They are others in every run, so that a chain is never the same again, as Hypothesis would have it. It
+    is not told of failures, which it would want to see again, and chains that differ too much are let go.
+    """
+    failures: list[str] = []
 
-    chain = CLOSED.as_state_machine()
-    hooks = {"before_call": before_call, "get_call_kwargs": lambda _chain, case: _how(case, server)}
-    type("Chain", (chain,), hooks).run(settings=_CHAINS)  # type: ignore[attr-defined] # it is one
+    class Chain(CLOSED.as_state_machine()):  # type: ignore[misc] # made from the description
+        def before_call(self, case: Case[Any]) -> None:
+            case.query.pop("user_id", None)  # all are of the same user
+            mended(case, {})
+
+        def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
+            return _how(case, server)
+
+        def validate_response(self, *about: Any, **how: Any) -> None:
+            try:
+                super().validate_response(*about, **how)
+            except FailureGroup as found:
+                failures.append(str(found))
+
+    for number in range(_CHAINS):
+        with suppress(FlakyStrategyDefinition):
+            seed(number)(Chain).run(settings=_CHAIN)
+    assert not failures, "\n\n".join(failures)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,12 @@ class RunwareProcess:
             state: Json = await response.json()
         return state
 
+    async def counts(self) -> Json:
+        """`submits`, `reads` and `downloads`."""
+        async with self._client.get(f"{self._control}/counts") as response:
+            counts: Json = await response.json()
+        return counts
+
     async def script(self, substring: str, *scripts: Json) -> None:
         """Like `RunwareServer.script`, with the fields of `Script` as objects; "" sets the default."""
         await self._order("script", prompt=substring, scripts=scripts)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from service.drafts import Drafts
 from service.studio import Studio
 from sessions.database import Database
 from sessions.store import StoreUnavailable
@@ -713,7 +714,7 @@ async def test_a_fault_inside_tells_nothing(local: House, verb: str, monkeypatch
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("secret-detail /var/lib/secret.db")
 
-    monkeypatch.setattr(Studio, verb, broken)
+    monkeypatch.setattr(Drafts if hasattr(Drafts, verb) else Studio, verb, broken)
     answer = await _ask(local, verb, session)
     error = problem(answer, 500)
     assert b"secret" not in answer.body
