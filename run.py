@@ -26,6 +26,9 @@ PYTHON = BIN / "python"
 #: what to install for running, and for testing
 RUNTIME, DEVELOPMENT = "requirements.lock", "requirements-dev.lock"
 
+#: files of tests on all cores; in their order, in which the longest come first
+SIDE_BY_SIDE = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
+
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
@@ -109,7 +112,7 @@ def _digest(lock: str) -> str:
 def _test(pytest_arguments: list[str]) -> int:
     """All checks, then the tests; the exit code is 0 only if everything passed."""
     failed = [" ".join(check) for check in CHECKS if _say_and_run(BIN / check[0], *check[1:])]
-    if _say_and_run(PYTHON, "-m", "pytest", *pytest_arguments):
+    if _say_and_run(PYTHON, "-m", "pytest", *SIDE_BY_SIDE, *pytest_arguments):
         failed.append("pytest")
     return _complain(f"failed: {', '.join(failed)}") if failed else 0
 

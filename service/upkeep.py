@@ -9,15 +9,16 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-#: pause between two rounds, in seconds
-_ROUND = 3600.0
+#: pause before the first round and between two, in seconds
+_FIRST, _ROUND = 60.0, 3600.0
 
 
 async def upkeep(chores: Mapping[str, Callable[[], Awaitable[object]]]) -> None:
-    """Do all chores, one after the other, again and again; the first round is at once.
+    """Do all chores, one after the other, again and again.
 
     A chore that fails is tried again in the next round: none of them is urgent.
     """
+    await asyncio.sleep(_FIRST)
     while True:
         for name, chore in chores.items():
             try:

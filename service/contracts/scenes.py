@@ -36,7 +36,7 @@ from service.contracts.scenes_replies import ScenesProblem
 from service.contracts.videos import VideoAddresses
 from service.live import LiveJob, Rendered
 from service.studio import Studio, Ticket
-from sessions.errors import InvalidInput, SceneError
+from sessions.errors import Conflict, InvalidInput, SceneError
 from sessions.model import Scenario, SceneState, Session
 
 #: sessions on one page of the list
@@ -191,12 +191,16 @@ class ScenesContract:
         studio = self._seen_by(request)
         ticket = await studio.resume(request.match_info["job_id"], keyed(request))
         session_id = (await studio.job(ticket.job_id)).snapshot.job.session_id
-        assert session_id is not None, "only jobs of sessions are resumed"
+        if session_id is None:
+            raise Conflict(
+                "A video without a session cannot be resumed; wait for it, or order it again",
+                details={"job_id": ticket.job_id},
+            )
         return self._started(ticket, session_id, resumed_job_id=request.match_info["job_id"])
 
     async def cancel(self, request: web.Request) -> web.Response:
         body = await read_json(request, CancelScenes) if await read_body(request) else CancelScenes()
-        scenarios = tuple(map(_scenario, body.scenarios)) if body.scenarios else tuple(Scenario)
+        scenarios = tuple(map(_scenario, body.scenarios)) if body.scenarios else None
         snapshot = await self._seen_by(request).cancel(request.match_info["job_id"], scenarios)
         return _json({"success": True, **views.cancelled(snapshot)})
 

@@ -192,7 +192,7 @@ RESUME = Doc(
         ),
         400: _NOT_READY,
         404: NO_JOB,
-        409: "Nothing is missing from this job",
+        409: "Nothing is missing from this job, or it is one of another API, without a session",
         415: NO_JSON,
         422: INVALID,
     },

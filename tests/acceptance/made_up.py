@@ -151,7 +151,7 @@ async def _furnished(house: House) -> Known:
         "rewriteDescription.session_id": (changing, fresh["session_id"]),
         "job_id": jobs,
         "jobId": jobs,
-        "resumeJob.job_id": (failed, waiting, filmed),
+        "resumeJob.job_id": (failed, waiting, endless),
         "cancelJob.job_id": (*lost_scenes, lost[0]),
         "cancelVideoJob.jobId": (lost[1], lost[2]),
         "cancelCreditJob.job_id": (lost[3], lost[4]),

@@ -32,9 +32,14 @@ async def waiting(house: House) -> str:
 @pytest.mark.parametrize("key", [{}, {HEADER: "press-1"}], ids=["without a key", "with one"])
 async def test_a_body_that_is_not_needed_is_looked_at(local: House, key: dict[str, str]) -> None:
     """A key reads the body first; it is there nevertheless."""
-    job_id = await waiting(local)
+    job_id = await local.generate(await local.session({"hook": "[[slow 60s]] A lamp"}))
     assert (await local.ask("POST", f"{RESUME}/{job_id}", json=False, headers=key)).status == 422
     assert (await local.ask("POST", f"{RESUME}/{job_id}", headers=key)).status == 200
+
+
+async def test_a_clip_is_not_resumed(local: House) -> None:
+    answer = await local.ask("POST", f"{RESUME}/{await waiting(local)}")
+    assert (answer.status, answer.json["detail"]["code"]) == (409, "conflict")
 
 
 @pytest.mark.parametrize("known", ["", '"another"'], ids=["first poll", "later poll"])
@@ -51,7 +56,7 @@ async def test_whether_to_wait_is_said_plainly_before_anything_is_ordered(local:
     assert (await local.get("/api/sessions")).json["total"] == 0
 
 
-async def test_a_clip_in_the_words_of_scenes_fits_their_models(local: House) -> None:
+async def test_a_clip_is_read_and_cancelled_in_the_words_of_scenes(local: House) -> None:
     job_id = await waiting(local)
     body = (await local.get(f"/api/videos/status/{job_id}")).body
     assert ScenesJob.model_validate_json(body).scenes[0].scenario == "clip"

@@ -44,6 +44,7 @@ do {
   polls.push(data);
 } while (data.status === "PROCESSING");
 const film = await fetch(data.videoUrl);
+await film.arrayBuffer();
 const gallery = await (await fetch(`${base}/api/videos/gallery`, { headers })).json();
 console.log(JSON.stringify({ started, polls, film: film.status, gallery }));
 """
