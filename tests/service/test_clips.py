@@ -593,9 +593,10 @@ async def test_images_of_unfinished_jobs_outlive_a_restart(tmp_path: Path, wire:
         await wire.wait_for_charges(1)
         for name in names:
             os.utime(uploads.folder / name, (0, 0))
-    wire.release()
-    wire.script_default(Script())
     async with open_house(settings) as house:
+        await house.service.production.sweep_uploads()
+        wire.script_default(Script())
+        wire.release()
         assert (await _ended(house, waiting)).job.state is JobState.SUCCEEDED
         left = {file.name for file in house.service.production.uploads.folder.iterdir()}
     assert left == set(names[:3])
